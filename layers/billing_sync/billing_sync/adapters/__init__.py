@@ -1,0 +1,1 @@
+"""What touches the world: PostgreSQL, Zoho Billing, Secrets Manager, S3, Step Functions."""

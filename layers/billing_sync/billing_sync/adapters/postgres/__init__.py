@@ -1,0 +1,1 @@
+"""PostgreSQL behind the ports, by SQLAlchemy Core; its migrations live beside it."""

@@ -1,0 +1,1 @@
+"""Zoho Billing v1 and its OAuth server behind the ports, by httpx."""
