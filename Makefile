@@ -1,0 +1,118 @@
+# Everything a developer runs. `make` alone lists it.
+#
+# Needs git, make, Python 3.13 and a package registry; installs the rest under this folder, from
+# requirement files with hashes, and only when those changed.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+SHELL := /bin/sh
+
+PYTHON := .venv/bin/python
+UV := .venv/bin/uv
+PYTEST_ARGS ?=
+LOCKS := bootstrap runtime dev sam ministack
+# All or nothing: a package without its hash is not installed.
+SYNC := $(UV) pip sync --quiet --strict --require-hashes
+
+# The programs started from here (sam, a layer's Makefile) find this project's Python and uv first.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# uv brings certificates of its own; a registry behind a company's proxy is known to the system's.
+export UV_SYSTEM_CERTS := true
+export UV_CUSTOM_COMPILE_COMMAND := make lock
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export SAM_CLI_TELEMETRY := 0
+
+# A stamp's name holds a hash of all that an environment is made of, this folder's path included
+# (scripts in an environment name it): found means installed.
+stamp = $(1)/.installed-$(shell { pwd; cat .python-version $(2); } | git hash-object --stdin)
+DEV := $(call stamp,.venv,requirements/bootstrap.txt requirements/dev.txt pyproject.toml)
+SAM := $(call stamp,.venv-sam,requirements/sam.txt)
+MINISTACK := $(call stamp,.venv-ministack,requirements/ministack.txt)
+
+.PHONY: help
+help: ## List what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: $(DEV) $(SAM) $(MINISTACK) ## Install all environments from the hashed requirement files
+	@:
+
+$(DEV):
+	@python3.13 --version >/dev/null 2>&1 || \
+	  { echo "Python 3.13 is needed: no python3.13 that runs was found in PATH." >&2; exit 1; }
+	@echo "installing .venv"
+	@rm -rf .venv
+	@python3.13 -m venv .venv
+	@$(PYTHON) -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
+	@$(SYNC) requirements/dev.txt
+	@$(UV) pip install --quiet --no-deps --no-build-isolation --offline --editable .
+	@touch $@
+
+$(SAM): $(DEV)
+	@echo "installing .venv-sam"
+	@$(UV) venv --quiet --clear --python $(PYTHON) .venv-sam
+	@VIRTUAL_ENV=$(CURDIR)/.venv-sam $(SYNC) requirements/sam.txt
+	@touch $@
+
+$(MINISTACK): $(DEV)
+	@echo "installing .venv-ministack"
+	@$(UV) venv --quiet --clear --python $(PYTHON) .venv-ministack
+	@VIRTUAL_ENV=$(CURDIR)/.venv-ministack $(SYNC) requirements/ministack.txt
+	@touch $@
+
+.PHONY: lock
+lock: $(DEV) ## Resolve requirements/*.in anew; UPGRADE=1 takes newer versions
+	@for name in $(LOCKS); do \
+	  echo "locking requirements/$$name.txt"; \
+	  $(UV) pip compile --quiet --universal --python-version 3.13 --generate-hashes \
+	    --no-emit-index-url $(if $(UPGRADE),--upgrade) \
+	    requirements/$$name.in --output-file requirements/$$name.txt || exit 1; \
+	done
+	@cp requirements/runtime.txt layers/dependencies/requirements.txt
+
+.PHONY: format
+format: $(DEV) ## Format the code, and mend what ruff can mend
+	@$(PYTHON) -m ruff check --quiet --fix-only .
+	@$(PYTHON) -m ruff format .
+
+.PHONY: lint
+lint: $(DEV) ## Check format and style
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m ruff check .
+
+.PHONY: types
+types: $(DEV) ## Check types
+	@$(PYTHON) -m mypy
+
+.PHONY: template
+template: $(DEV) ## Translate the template to CloudFormation and lint that
+	@$(PYTHON) -m tests.template.lint
+
+.PHONY: check
+check: lint types template ## Everything that CI checks besides the tests
+
+.PHONY: test
+test: install ## Run all tests in one process; PYTEST_ARGS is passed on
+	@$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+.PHONY: demo
+demo: install ## Show the customers' backfill from end to end, from empty data
+	@$(PYTHON) -m ops.demo
+
+.PHONY: up
+up: install ## Start the local stack and leave it running
+	@$(PYTHON) -m ops.local_stack up
+
+.PHONY: down
+down: $(DEV) ## Stop what `make up` started
+	@$(PYTHON) -m ops.local_stack down
+
+.PHONY: bench
+bench: install ## Measure, and write the figures to build/bench
+	@$(PYTHON) -m ops.bench
+
+.PHONY: clean
+clean: ## Remove environments, builds and caches
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m ops.local_stack down; fi
+	@rm -rf .venv .venv-sam .venv-ministack .aws-sam build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find functions layers ops tests -name __pycache__ -type d -prune -exec rm -rf {} +
