@@ -1,0 +1,31 @@
+"""Do what an operator asks: confirm, retry, link, create anyway, stop, status, show, report.
+
+Trigger: a person, through the command ``billing-sync``.
+"""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import ValidationError
+
+from billing_sync import bootstrap
+from billing_sync.domain.steps import OperateEvent
+from billing_sync.observability import logger
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    """Answer ``ok`` with what was asked for, or the error, the field and the reason."""
+    try:
+        request = OperateEvent.model_validate(event)
+    except ValidationError as error:
+        return _refusal(error)
+    answer = bootstrap.operate()(request)
+    return answer.model_dump(mode="json")
+
+
+def _refusal(error: ValidationError) -> dict[str, Any]:
+    # Never `str(error)`: it repeats what was typed, which may be somebody's name.
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    field = ".".join(str(part) for part in first["loc"]) or None
+    return {"ok": False, "error": "InvalidRequest", "field": field, "why": first["msg"]}
