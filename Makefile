@@ -41,24 +41,26 @@ $(DEV):
 	@python3.13 --version >/dev/null 2>&1 || \
 	  { echo "Python 3.13 is needed: no python3.13 that runs was found in PATH." >&2; exit 1; }
 	@echo "installing .venv"
-	@rm -rf .venv
-	@python3.13 -m venv .venv
-	@$(PYTHON) -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
+	@if ! [ -x $(UV) ] || [ "$$(cat .venv/.folder 2>/dev/null)" != "$(CURDIR)" ]; then \
+	  rm -rf .venv && python3.13 -m venv .venv && \
+	  $(PYTHON) -m pip install --quiet --require-hashes -r requirements/bootstrap.txt && \
+	  echo "$(CURDIR)" > .venv/.folder; \
+	fi
 	@$(SYNC) requirements/dev.txt
 	@$(UV) pip install --quiet --no-deps --no-build-isolation --offline --editable .
-	@touch $@
+	@rm -f $(@D)/.installed-* && touch $@
 
-$(SAM): $(DEV)
+$(SAM): | $(DEV)
 	@echo "installing .venv-sam"
 	@$(UV) venv --quiet --clear --python $(PYTHON) .venv-sam
 	@VIRTUAL_ENV=$(CURDIR)/.venv-sam $(SYNC) requirements/sam.txt
-	@touch $@
+	@rm -f $(@D)/.installed-* && touch $@
 
-$(MINISTACK): $(DEV)
+$(MINISTACK): | $(DEV)
 	@echo "installing .venv-ministack"
 	@$(UV) venv --quiet --clear --python $(PYTHON) .venv-ministack
 	@VIRTUAL_ENV=$(CURDIR)/.venv-ministack $(SYNC) requirements/ministack.txt
-	@touch $@
+	@rm -f $(@D)/.installed-* && touch $@
 
 .PHONY: lock
 lock: $(DEV) ## Resolve requirements/*.in anew; UPGRADE=1 takes newer versions

@@ -1,0 +1,148 @@
+"""Start background processes, know them again later, and end them with all their children."""
+
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, Self
+
+import psutil
+from pydantic import BaseModel
+
+from ops.local_stack.interruptions import held
+
+# A container's /dev/shm often has 64 MB.
+_ROOM_NEEDED_BYTES: Final = 2 * 1024**3
+
+
+class StackError(Exception):
+    """A part of the local stack did not do its work; the message says which log tells more."""
+
+
+class ProcessIdentity(BaseModel):
+    """A process, told apart from a later one that was given the same number."""
+
+    name: str
+    pid: int
+    started: float
+
+    @classmethod
+    def of(cls, name: str, pid: int) -> Self:
+        return cls(name=name, pid=pid, started=psutil.Process(pid).create_time())
+
+    def find(self) -> psutil.Process | None:
+        """Answer the process if it still runs."""
+        try:
+            process = psutil.Process(self.pid)
+            if process.create_time() != self.started or process.status() == psutil.STATUS_ZOMBIE:
+                return None
+        except psutil.NoSuchProcess:
+            return None
+        return process
+
+
+def start_process(
+    name: str,
+    command: Sequence[str | Path],
+    *,
+    environment: Mapping[str, str],
+    log: Path,
+    cwd: Path | None = None,
+    capture_output: bool = False,
+) -> tuple[subprocess.Popen[str], ProcessIdentity]:
+    """Start `command` in a session of its own, so that a Ctrl-C in the terminal reaches only us.
+
+    All it prints goes to `log`; with `capture_output`, what it prints to standard output
+    comes back through the answered object instead.
+    """
+    with log.open("a", encoding="utf-8") as sink, held():
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            cwd=cwd,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if capture_output else sink,
+            stderr=sink,
+            start_new_session=True,
+            text=True,
+        )
+        return process, ProcessIdentity.of(name, process.pid)
+
+
+def end_process(identity: ProcessIdentity, *, patience_seconds: float = 2) -> None:
+    """End a process and all its descendants: TERM, TERM again, then KILL.
+
+    Asked twice because a server that drains its connections takes the second TERM as "now".
+    """
+    process = identity.find()
+    if process is None:
+        return
+    descendants = _descendants(process)
+    for _ in range(2):
+        try:
+            process.terminate()
+            process.wait(patience_seconds)
+            break
+        except psutil.NoSuchProcess:
+            break
+        except psutil.TimeoutExpired:
+            # Children that it started meanwhile would outlive it.
+            descendants |= _descendants(process)
+    # psutil checks the start time again, so none of them can hit a stranger by its number.
+    survivors = [each for each in {process, *descendants} if each.is_running()]
+    for survivor in survivors:
+        try:
+            survivor.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(survivors, timeout=patience_seconds)
+
+
+def _descendants(process: psutil.Process) -> set[psutil.Process]:
+    try:
+        return set(process.children(recursive=True))
+    except psutil.NoSuchProcess:
+        return set()
+
+
+def free_port() -> int:
+    """Answer a TCP port of 127.0.0.1 that nobody listens on just now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def project_root() -> Path:
+    """Answer the folder of the checkout, whatever the current directory is."""
+    return Path(__file__).resolve().parents[2]
+
+
+def environment_program(environment: str, program: str) -> Path:
+    """Answer a program of one of the project's virtual environments.
+
+    Raises `StackError` where `make install` has not been run.
+    """
+    path = project_root() / environment / "bin" / program
+    if not path.exists():
+        raise StackError(f"{environment}/bin/{program} is missing: run `make install` first")
+    return path
+
+
+def tail(log: Path, lines: int = 15) -> str:
+    """Answer the last lines of a log, for an error message."""
+    if not log.exists():
+        return "(no log)"
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+
+def scratch_directory() -> Path:
+    """Make a directory for what a run leaves behind: in memory if there is room, and short.
+
+    Local AWS unpacks 60-80 MB for each Lambda worker; a socket's path must be short.
+    """
+    memory = Path("/dev/shm")  # noqa: S108 (mkdtemp makes a private one in it)
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free >= _ROOM_NEEDED_BYTES
+    return Path(tempfile.mkdtemp(prefix="billing-sync-", dir=memory if roomy else None))
