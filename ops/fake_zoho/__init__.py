@@ -1,0 +1,106 @@
+"""Fake Zoho: Zoho Billing's API over HTTP, with its limits, its tokens and its bad days.
+
+Run it with `python -m ops.fake_zoho` (one JSON line on stdout: `url`, `accounts_url`, `api_url`,
+`pid`), or beside a test::
+
+    with running_fake_zoho(FakeZohoConfig(time_scale=60)) as zoho:
+        zoho.url                        # both hosts; clients add /oauth/v2/token, /billing/v1/...
+        zoho.fake                       # the FakeZoho, for reading
+        zoho.control                    # a FakeZohoControl: steer it and look into it
+
+What it is told (`FakeZohoConfig`, one JSON document): organisations with limits, custom fields and
+taxes; credentials with scopes; `Switches`, for what is unknown of Zoho or set per organisation;
+customers kept by hand (`SeedCustomer`).
+
+`FakeZohoControl(url)`, over HTTP, so from any process: `state()` → `Holdings` (customers, mails,
+counters), `counters()`, `customers()`, `log()` → `[LogEntry]`, `seed([...])` → ids, `reset()`,
+`arm(fault)` → id, `faults_met()`, `clear_faults()`, `switches()`, `switch(name=value)`,
+`limit(calls_per_minute=...)`, `set_calendar(moment)`, `advance_calendar(seconds)`,
+`advance_clock(seconds)`, `revoke_access_tokens()`.
+
+Faults: `AnswerLost`, `CommitDelayed`, `AnswerDelayed`, `BadGateway`, `InternalError`,
+`TruncatedJson`, `CodeNotZero`, `WithoutId`, `Throttled`, `DeadToken`, `RefuseToken`,
+`FiltersIgnored`, `FieldAltered`; each takes `operation`, `display_name_contains`, `count`, `skip`.
+Operations are named as in the log: `create_customer`, `list_customers`, `get_customer`,
+`update_customer`, `delete_customer`, `mark_customer_as_active`, `mark_customer_as_inactive`,
+`list_organisations`, `list_taxes`, `mint_token`.
+
+Proof from the log: `max_in_any_window(log, seconds)`, `max_in_flight(log)`.
+
+Time: limits, tokens and the index's lag run `time_scale` times as fast as real time, and the log's
+times are theirs; the calendar, which dates the records, runs at real speed and jumps on demand;
+latency and the delays of faults are real.
+"""
+
+from ops.fake_zoho.app import create_app
+from ops.fake_zoho.client import FakeZohoControl
+from ops.fake_zoho.clock import LimitsClock
+from ops.fake_zoho.config import (
+    Credential,
+    CustomField,
+    FakeZohoConfig,
+    Limits,
+    OrganisationConfig,
+    SeedCustomer,
+    Switches,
+    Tax,
+    TokenRules,
+)
+from ops.fake_zoho.fake import Counters, FakeZoho, Holdings
+from ops.fake_zoho.faults import (
+    AnswerDelayed,
+    AnswerLost,
+    AnyFault,
+    BadGateway,
+    CodeNotZero,
+    CommitDelayed,
+    DeadToken,
+    FieldAltered,
+    FiltersIgnored,
+    InternalError,
+    RefuseToken,
+    Throttled,
+    TruncatedJson,
+    WithoutId,
+)
+from ops.fake_zoho.outbox import Mail
+from ops.fake_zoho.requestlog import LogEntry, max_in_any_window, max_in_flight
+from ops.fake_zoho.server import RunningFake, running_fake_zoho
+
+__all__ = [
+    "AnswerDelayed",
+    "AnswerLost",
+    "AnyFault",
+    "BadGateway",
+    "CodeNotZero",
+    "CommitDelayed",
+    "Counters",
+    "Credential",
+    "CustomField",
+    "DeadToken",
+    "FakeZoho",
+    "FakeZohoConfig",
+    "FakeZohoControl",
+    "FieldAltered",
+    "FiltersIgnored",
+    "Holdings",
+    "InternalError",
+    "Limits",
+    "LimitsClock",
+    "LogEntry",
+    "Mail",
+    "OrganisationConfig",
+    "RefuseToken",
+    "RunningFake",
+    "SeedCustomer",
+    "Switches",
+    "Tax",
+    "Throttled",
+    "TokenRules",
+    "TruncatedJson",
+    "WithoutId",
+    "create_app",
+    "max_in_any_window",
+    "max_in_flight",
+    "running_fake_zoho",
+]
