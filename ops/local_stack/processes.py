@@ -6,12 +6,10 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, Self
+from typing import IO, Final, Self
 
 import psutil
 from pydantic import BaseModel
-
-from ops.local_stack.interruptions import held
 
 # A container's /dev/shm often has 64 MB.
 _ROOM_NEEDED_BYTES: Final = 2 * 1024**3
@@ -43,32 +41,57 @@ class ProcessIdentity(BaseModel):
         return process
 
 
-def start_process(
-    name: str,
-    command: Sequence[str | Path],
-    *,
-    environment: Mapping[str, str],
-    log: Path,
-    cwd: Path | None = None,
-    capture_output: bool = False,
-) -> tuple[subprocess.Popen[str], ProcessIdentity]:
-    """Start `command` in a session of its own, so that a Ctrl-C in the terminal reaches only us.
+class BackgroundProcess:
+    """A process of ours that runs beside this one, in a session of its own.
 
-    All it prints goes to `log`; with `capture_output`, what it prints to standard output
-    comes back through the answered object instead.
+    A Ctrl-C in the terminal therefore reaches only us, and we end it in order. All it prints
+    goes to `log`; with `pipe_output`, its standard output comes through `output` instead.
     """
-    with log.open("a", encoding="utf-8") as sink, held():
-        process = subprocess.Popen(
-            [str(part) for part in command],
-            cwd=cwd,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if capture_output else sink,
-            stderr=sink,
-            start_new_session=True,
-            text=True,
-        )
-        return process, ProcessIdentity.of(name, process.pid)
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        *,
+        environment: Mapping[str, str],
+        log: Path,
+        cwd: Path | None = None,
+        pipe_output: bool = False,
+    ) -> None:
+        self.log = log
+        with log.open("a", encoding="utf-8") as sink:
+            self._process = subprocess.Popen(
+                [str(part) for part in command],
+                cwd=cwd,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if pipe_output else sink,
+                stderr=sink,
+                start_new_session=True,
+                text=True,
+            )
+        self.identity = ProcessIdentity.of(name, self._process.pid)
+
+    @property
+    def output(self) -> IO[str]:
+        if self._process.stdout is None:
+            raise ValueError(f"{self.identity.name} was started without pipe_output")
+        return self._process.stdout
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def wait(self) -> int:
+        """Wait until it ends by itself; answer its exit code."""
+        return self._process.wait()
+
+    def end(self) -> None:
+        """End it, with its descendants; does nothing if it has ended."""
+        end_process(self.identity)
+        self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
 
 def end_process(identity: ProcessIdentity, *, patience_seconds: float = 2) -> None:
