@@ -190,6 +190,8 @@ def _tool_environment(home: Path) -> dict[str, str]:
         # uv brings certificates of its own; a registry behind a proxy is known to the system's.
         "UV_SYSTEM_CERTS": "true",
         "SAM_CLI_TELEMETRY": "0",
+        # How often it asks CloudFormation for news; a round-trip here costs next to nothing.
+        "SAM_CLI_POLL_DELAY": "0.5",
         # Where the tool remembers when it last looked for a newer version of itself.
         "__SAM_CLI_APP_DIR": str(home / "tool"),
         # For bucket names and the like the tool asks for credentials even to build.
