@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ops.fake_zoho.config import FakeZohoConfig, SeedCustomer
 from ops.fake_zoho.fake import FakeZoho
-from ops.fake_zoho.replies import ZohoRefusal
+from ops.fake_zoho.replies import RefusedError
 from ops.fake_zoho.server import FakeZohoServer, address, listen
 
 SEEDS = TypeAdapter(dict[str, list[SeedCustomer]])
@@ -22,16 +22,15 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         fake = FakeZoho(_read_config(options))
-    except (OSError, ValidationError, ZohoRefusal) as error:
-        print(f"fake_zoho: {error}", file=sys.stderr)
+    except (OSError, ValidationError, RefusedError) as error:
+        sys.stderr.write(f"fake_zoho: {error}\n")
         return 2
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
     with listen(options.host, options.port) as listener:
         url = address(listener)
         started = {"url": url, "accounts_url": url, "api_url": url, "pid": os.getpid()}
-        server = FakeZohoServer(fake, lambda: print(json.dumps(started), flush=True))
-        server.run(sockets=[listener])
+        FakeZohoServer(fake, lambda: _tell(started)).run(sockets=[listener])
     return 0
 
 
@@ -59,7 +58,12 @@ def _read_config(options: argparse.Namespace) -> FakeZohoConfig:
     return FakeZohoConfig.model_validate(changes)
 
 
-def _end(signal_number: int, frame: FrameType | None) -> None:
+def _tell(started: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(started) + "\n")
+    sys.stdout.flush()
+
+
+def _end(_signal_number: int, _frame: FrameType | None) -> None:
     """End quietly: uvicorn raises the signal once more when it has shut down."""
     sys.exit(0)
 

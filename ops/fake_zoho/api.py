@@ -12,15 +12,21 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ops.fake_zoho import faults, operations
-from ops.fake_zoho.connection import caller_leaves, caller_left_within, drop_connection
+from ops.fake_zoho.connection import (
+    bad_gateway,
+    caller_leaves,
+    caller_left_within,
+    drop_connection,
+    truncated,
+)
 from ops.fake_zoho.fake import FakeZoho
 from ops.fake_zoho.listing import PAGING
 from ops.fake_zoho.oauth import AccessToken
 from ops.fake_zoho.organisation import Organisation
 from ops.fake_zoho.replies import (
     JsonObject,
+    RefusedError,
     Reply,
-    ZohoRefusal,
     internal_error,
     invalid_url,
     malformed_json,
@@ -34,14 +40,9 @@ from ops.fake_zoho.routing import ApiCall, Operation, Route, find_route
 ROOT = "/billing/v1"
 ORGANISATION_HEADER = "X-com-zoho-subscriptions-organizationid"
 JSON_TYPE = "application/json;charset=UTF-8"
-BAD_GATEWAY_PAGE = """<html>
-<head><title>502 Bad Gateway</title></head>
-<body><center><h1>502 Bad Gateway</h1></center></body>
-</html>
-"""
 
 
-class NoAnswer(Exception):
+class UnansweredError(Exception):
     """This call gets no answer: the connection is dropped, or its caller has left."""
 
 
@@ -60,13 +61,17 @@ class ApiHost:
             path=request.url.path,
             query_keys=sorted(request.query_params.keys()),
         )
+        response: Response | None
         try:
             response = await _Visit(fake, request, entry).answer()
-        except (NoAnswer, ClientDisconnect):
+        except (UnansweredError, ClientDisconnect):
+            response = None
+        finally:
+            # Before any caller can notice: one that has its answer may send the next call at once.
+            entry.ended = fake.clock.now()
+        if response is None:
             await drop_connection(request)
             return
-        finally:
-            entry.ended = fake.clock.now()
         entry.status = response.status_code
         await response(scope, receive, send)
 
@@ -84,12 +89,12 @@ class _Visit:
         try:
             route = self._route()
             token = self._token(route)
-            organisation, reachable = self._organisation(token, route)
-        except ZohoRefusal as refusal:
+            organisation, reachable = self._organisation(token)
+        except RefusedError as refusal:
             return self._as_json(refusal.reply)
         try:
             response = await self._admitted(raw, route, token, organisation, reachable)
-        except ZohoRefusal as refusal:
+        except RefusedError as refusal:
             response = self._as_json(refusal.reply)
         response.headers.update(organisation.limits.headers())
         return response
@@ -110,9 +115,7 @@ class _Visit:
             raise not_authorised()
         return token
 
-    def _organisation(
-        self, token: AccessToken, route: Route
-    ) -> tuple[Organisation, list[Organisation]]:
+    def _organisation(self, token: AccessToken) -> tuple[Organisation, list[Organisation]]:
         """Find whose call this is: header, else query, else the credential's default one."""
         allowed = token.credential.organisations
         reachable = [
@@ -183,7 +186,7 @@ class _Visit:
                 reply = await self._commit_late(operation, call, fault)
             case faults.BadGateway(commits=commits):
                 _commit_if(commits, operation, call)
-                return Response(BAD_GATEWAY_PAGE, 502, media_type="text/html")
+                return bad_gateway()
             case faults.InternalError(commits=commits):
                 _commit_if(commits, operation, call)
                 raise internal_error()
@@ -194,17 +197,16 @@ class _Visit:
             case _:
                 reply = _commit(operation, call)
         if isinstance(fault, faults.AnswerLost):
-            raise NoAnswer
+            raise UnansweredError
         if isinstance(fault, faults.AnswerDelayed):
             latency += 2 * fault.delay_seconds
         if await caller_left_within(latency / 2, self._request.receive):
-            raise NoAnswer
+            raise UnansweredError
         if isinstance(fault, faults.WithoutId):
             _take_ids_off(reply.body)
         response = self._as_json(reply)
         if isinstance(fault, faults.TruncatedJson):
-            body = bytes(response.body)
-            return Response(body[: len(body) // 2], reply.status, media_type=JSON_TYPE)
+            return truncated(response)
         return response
 
     async def _commit_late(
@@ -219,14 +221,14 @@ class _Visit:
 
         commits = self._fake.later(commit())
         if not fault.hang:
-            raise NoAnswer
+            raise UnansweredError
         leaves = asyncio.ensure_future(caller_leaves(self._request.receive))
         try:
             await asyncio.wait({commits, leaves}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             leaves.cancel()
         if not replies:
-            raise NoAnswer
+            raise UnansweredError
         return replies[0]
 
     def _as_json(self, reply: Reply) -> Response:
@@ -238,7 +240,7 @@ class _Visit:
 def _commit(operation: Operation, call: ApiCall) -> Reply:
     try:
         return operation.perform(call)
-    except ZohoRefusal as refusal:
+    except RefusedError as refusal:
         return refusal.reply
 
 
@@ -261,7 +263,7 @@ def _display_name(raw: bytes) -> str | None:
     """Look for a display name, so that a fault can be armed for one record."""
     try:
         name = _read_json(raw).get("display_name")
-    except ZohoRefusal:
+    except RefusedError:
         return None
     return name if isinstance(name, str) else None
 

@@ -5,7 +5,6 @@ changed while the server runs. Every duration here is in Zoho's seconds, which `
 pass faster; only `latency_ms` is real time, because sockets are.
 """
 
-from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -93,8 +92,8 @@ class Credential(Document):
     """One refresh token, its client, and what it may do. Nothing here is a real secret."""
 
     client_id: str = "1000.FAKECLIENT"
-    client_secret: str = "fake-client-secret"
-    refresh_token: str = "1000.fake.refresh"
+    client_secret: str = "fake-client-secret"  # noqa: S105 - of a fake
+    refresh_token: str = "1000.fake.refresh"  # noqa: S105 - of a fake
     scopes: list[str] = [EVERYTHING]
     organisations: list[str] | None = Field(default=None, description="None: all of them")
     user_name: str = "billing-sync"
@@ -160,7 +159,7 @@ class FakeZohoConfig(Document):
     seed: dict[str, list[SeedCustomer]] = Field(
         default_factory=dict, description="by organisation id"
     )
-    calendar_start: datetime | None = None
+    calendar_start: AwareDatetime | None = None
     random_seed: int = 1
 
     @model_validator(mode="after")

@@ -1,11 +1,18 @@
-"""What fake Zoho does to a connection: drop it without a byte, notice that the caller has gone."""
+"""What happens between fake Zoho and its caller: dropped connections, broken answers, hang-ups."""
 
 import asyncio
 from typing import override
 
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Receive
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+BAD_GATEWAY_PAGE = """<html>
+<head><title>502 Bad Gateway</title></head>
+<body><center><h1>502 Bad Gateway</h1></center></body>
+</html>
+"""
 
 
 class DroppableH11Protocol(H11Protocol):
@@ -43,3 +50,16 @@ async def caller_left_within(seconds: float, receive: Receive) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+def bad_gateway() -> Response:
+    """Answer as the gateway before Zoho does: with a page, not with JSON."""
+    return Response(BAD_GATEWAY_PAGE, 502, media_type="text/html")
+
+
+def truncated(response: Response) -> Response:
+    """Cut an answer in half; its length header fits, so that only the JSON is broken."""
+    body = bytes(response.body)
+    return Response(
+        body[: len(body) // 2], response.status_code, media_type=response.headers["content-type"]
+    )

@@ -8,10 +8,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ops.fake_zoho import operations
 from ops.fake_zoho.config import Document, Limits, SeedCustomer
 from ops.fake_zoho.fake import FakeZoho
 from ops.fake_zoho.faults import FAULTS, ArmedFault
-from ops.fake_zoho.replies import JsonObject, ZohoRefusal
+from ops.fake_zoho.replies import JsonObject, RefusedError
+from ops.fake_zoho.requestlog import MINT_TOKEN
+
+KNOWN_OPERATIONS = {None, MINT_TOKEN, *(operation.name for operation in operations.ALL)}
 
 type Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -39,79 +43,88 @@ class ClockChange(Document):
     advance_seconds: float = Field(ge=0)
 
 
-def routes(fake: FakeZoho) -> list[Route]:
-    async def state(request: Request) -> Response:
-        return _json(fake.holdings())
+class Control:
+    """The endpoints; each method is one."""
 
-    async def log(request: Request) -> Response:
-        return JSONResponse([entry.model_dump() for entry in fake.log.entries])
+    def __init__(self, fake: FakeZoho) -> None:
+        self._fake = fake
 
-    async def seed(request: Request) -> Response:
+    def routes(self) -> list[Route]:
+        return [
+            _route("/state", self.state, "GET"),
+            _route("/log", self.log, "GET"),
+            _route("/seed", self.seed, "POST"),
+            _route("/reset", self.reset, "POST"),
+            _route("/faults", self.show_faults, "GET"),
+            _route("/faults", self.arm_fault, "POST"),
+            _route("/faults", self.clear_faults, "DELETE"),
+            _route("/switches", self.show_switches, "GET"),
+            _route("/switches", self.change_switches, "PATCH"),
+            _route("/limits", self.change_limits, "PATCH"),
+            _route("/calendar", self.change_calendar, "POST"),
+            _route("/clock", self.advance_clock, "POST"),
+            _route("/tokens", self.revoke_access_tokens, "DELETE"),
+        ]
+
+    async def state(self, _request: Request) -> Response:
+        return _json(self._fake.holdings())
+
+    async def log(self, _request: Request) -> Response:
+        return JSONResponse([entry.model_dump() for entry in self._fake.log.entries])
+
+    async def seed(self, request: Request) -> Response:
         asked = await _read(request, Seed)
-        customers = fake.organisation(asked.organization_id).customers
+        customers = self._fake.organisation(asked.organization_id).customers
         return JSONResponse(
             {"customer_ids": [customers.seed(one).customer_id for one in asked.customers]}
         )
 
-    async def reset(request: Request) -> Response:
-        fake.reset()
+    async def reset(self, _request: Request) -> Response:
+        self._fake.reset()
         return JSONResponse({})
 
-    async def show_faults(request: Request) -> Response:
-        return JSONResponse([_shown(armed) for armed in fake.faults.armed])
+    async def show_faults(self, _request: Request) -> Response:
+        return JSONResponse([_shown(armed) for armed in self._fake.faults.armed])
 
-    async def arm_fault(request: Request) -> Response:
+    async def arm_fault(self, request: Request) -> Response:
         fault = FAULTS.validate_json(await request.body())
-        return JSONResponse(_shown(fake.faults.arm(fault)), 201)
+        if fault.operation not in KNOWN_OPERATIONS:
+            return JSONResponse({"error": f"unknown operation {fault.operation}"}, 400)
+        return JSONResponse(_shown(self._fake.faults.arm(fault)), 201)
 
-    async def clear_faults(request: Request) -> Response:
-        fake.faults.clear()
+    async def clear_faults(self, _request: Request) -> Response:
+        self._fake.faults.clear()
         return JSONResponse({})
 
-    async def show_switches(request: Request) -> Response:
-        return _json(fake.switches)
+    async def show_switches(self, _request: Request) -> Response:
+        return _json(self._fake.switches)
 
-    async def change_switches(request: Request) -> Response:
-        return _json(fake.switch(await _read_object(request)))
+    async def change_switches(self, request: Request) -> Response:
+        changes = TypeAdapter(dict[str, Any]).validate_json(await request.body())
+        return _json(self._fake.switch(changes))
 
-    async def change_limits(request: Request) -> Response:
+    async def change_limits(self, request: Request) -> Response:
         change = await _read(request, LimitsChange)
-        limits = fake.organisation(change.organization_id).limits
-        kept = limits.limits.model_dump()
+        limits = self._fake.organisation(change.organization_id).limits
         wanted = change.model_dump(exclude_none=True, exclude={"organization_id"})
-        limits.limits = Limits.model_validate(kept | wanted)
+        limits.limits = Limits.model_validate(limits.limits.model_dump() | wanted)
         return _json(limits.limits)
 
-    async def change_calendar(request: Request) -> Response:
+    async def change_calendar(self, request: Request) -> Response:
         change = await _read(request, CalendarChange)
+        calendar = self._fake.calendar
         if change.set is not None:
-            fake.calendar.set(change.set)
-        fake.calendar.advance(change.advance_seconds)
-        return JSONResponse({"calendar_now": fake.calendar.now().isoformat()})
+            calendar.set(change.set)
+        calendar.advance(change.advance_seconds)
+        return JSONResponse({"calendar_now": calendar.now().isoformat()})
 
-    async def advance_clock(request: Request) -> Response:
-        fake.clock.advance((await _read(request, ClockChange)).advance_seconds)
-        return JSONResponse({"limits_now": fake.clock.now()})
+    async def advance_clock(self, request: Request) -> Response:
+        self._fake.clock.advance((await _read(request, ClockChange)).advance_seconds)
+        return JSONResponse({"limits_now": self._fake.clock.now()})
 
-    async def revoke_access_tokens(request: Request) -> Response:
-        fake.tokens.revoke_access_tokens()
+    async def revoke_access_tokens(self, _request: Request) -> Response:
+        self._fake.tokens.revoke_access_tokens()
         return JSONResponse({})
-
-    return [
-        _route("/state", state, "GET"),
-        _route("/log", log, "GET"),
-        _route("/seed", seed, "POST"),
-        _route("/reset", reset, "POST"),
-        _route("/faults", show_faults, "GET"),
-        _route("/faults", arm_fault, "POST"),
-        _route("/faults", clear_faults, "DELETE"),
-        _route("/switches", show_switches, "GET"),
-        _route("/switches", change_switches, "PATCH"),
-        _route("/limits", change_limits, "PATCH"),
-        _route("/calendar", change_calendar, "POST"),
-        _route("/clock", advance_clock, "POST"),
-        _route("/tokens", revoke_access_tokens, "DELETE"),
-    ]
 
 
 def _route(path: str, endpoint: Endpoint, method: str) -> Route:
@@ -121,7 +134,7 @@ def _route(path: str, endpoint: Endpoint, method: str) -> Route:
         except ValidationError as error:
             wrong = error.errors(include_url=False, include_context=False, include_input=False)
             return JSONResponse({"error": wrong}, 400)
-        except ZohoRefusal as refusal:
+        except RefusedError as refusal:
             return JSONResponse({"error": refusal.reply.body["message"]}, 400)
         except KeyError as error:
             return JSONResponse({"error": f"unknown organisation {error.args[0]}"}, 404)
@@ -131,10 +144,6 @@ def _route(path: str, endpoint: Endpoint, method: str) -> Route:
 
 async def _read[Model: BaseModel](request: Request, model: type[Model]) -> Model:
     return model.model_validate_json(await request.body())
-
-
-async def _read_object(request: Request) -> JsonObject:
-    return TypeAdapter(dict[str, Any]).validate_json(await request.body())
 
 
 def _shown(armed: ArmedFault) -> JsonObject:

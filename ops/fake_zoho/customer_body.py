@@ -124,7 +124,7 @@ class CustomerBody(BaseModel):
     tax_reg_no: Line50 = ""
     tax_treatment: Line50 = ""
     vat_treatment: Line50 = ""
-    vat_reg_no: Annotated[Line, Field(min_length=2, max_length=12)] = ""
+    vat_reg_no: Annotated[Line, Field(pattern=r"^(.{2,12})?$")] = ""
     gst_no: Line50 = ""
     gst_treatment: Line50 = ""
     place_of_contact: Line50 = ""

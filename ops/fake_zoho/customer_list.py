@@ -24,12 +24,12 @@ TEXTS: dict[str, Callable[[Customer], tuple[str, ...]]] = {
 }
 SEARCHED = ("display_name", "company_name", "first_name", "last_name", "email", "phone")
 STATUSES: dict[str, Callable[[Customer], bool]] = {
-    "Status.All": lambda customer: True,
+    "Status.All": lambda _: True,
     "Status.Active": lambda customer: customer.status == "active",
     "Status.Inactive": lambda customer: customer.status == "inactive",
-    "Status.Gapps": lambda customer: False,
-    "Status.Crm": lambda customer: False,
-    "Status.NonSubscribers": lambda customer: True,
+    "Status.Gapps": lambda _: False,
+    "Status.Crm": lambda _: False,
+    "Status.NonSubscribers": lambda _: True,
     "Status.PortalEnabled": lambda customer: customer.profile["is_portal_enabled"],
     "Status.PortalDisabled": lambda customer: not customer.profile["is_portal_enabled"],
 }

@@ -63,7 +63,7 @@ class FakeZoho:
         """Go back to the start: seeds again, all else forgotten, commits to come cancelled."""
         self.stop()
         self.switches = self.config.switches.model_copy()
-        self.random = random.Random(self.config.random_seed)
+        self.random = random.Random(self.config.random_seed)  # noqa: S311 - latency only
         self.calendar = CalendarClock(self.config.calendar_start)
         self.log = RequestLog()
         self.faults = FaultDesk()

@@ -5,18 +5,24 @@ time-outs, which are real whatever the time scale. Lock-outs are in Zoho's secon
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, model_validator
 
 from ops.fake_zoho.config import Document
+from ops.fake_zoho.requestlog import MINT_TOKEN
+
+WITH_TOKENS = frozenset(
+    {"refuse_token", "answer_lost", "answer_delayed", "bad_gateway", "truncated_json"}
+)
 
 
 class Fault(Document):
     """Meet the next `count` calls that match, after letting `skip` of them pass.
 
-    `operation` is a name of the log (`create_customer`, ...), None is every API call;
-    `display_name_contains` looks into the body that was sent. `count` None: until cleared.
+    `operation` is a name of the log (`create_customer`, ...), None is every API call (not
+    `mint_token`, which has to be named); `display_name_contains` looks into the body that was
+    sent. `count` None: until cleared.
     """
 
     kind: str
@@ -25,8 +31,14 @@ class Fault(Document):
     count: int | None = Field(default=1, ge=1)
     skip: int = Field(default=0, ge=0)
 
+    @model_validator(mode="after")
+    def _can_happen_to_a_token(self) -> Self:
+        if self.operation == MINT_TOKEN and self.kind not in WITH_TOKENS:
+            raise ValueError(f"{self.kind} cannot happen to {MINT_TOKEN}")
+        return self
+
     def concerns(self, operation: str | None, display_name: str | None) -> bool:
-        if self.operation is not None and self.operation != operation:
+        if self.operation != operation and (self.operation or operation == MINT_TOKEN):
             return False
         wanted = self.display_name_contains
         return wanted is None or (display_name is not None and wanted in display_name)
@@ -107,8 +119,7 @@ class RefuseToken(Fault):
     """Answer a token request with "Access Denied", and go on so for the lock-out."""
 
     kind: Literal["refuse_token"] = "refuse_token"
-    operation: Literal["mint_token"] = "mint_token"
-    status: Literal[200, 400] = 400
+    operation: Literal["mint_token"] = MINT_TOKEN
     lock_out_seconds: float = Field(default=600, ge=0)
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from ops.fake_zoho.clock import DAY_SECONDS, LimitsClock
 from ops.fake_zoho.config import Limits, Switches
-from ops.fake_zoho.replies import ZohoRefusal, throttled
+from ops.fake_zoho.replies import RefusedError, throttled
 
 MINUTE_SECONDS = 60.0
 
@@ -50,7 +50,7 @@ class OrganisationLimits:
         self._minute.append(arrived)
         self._day.append(arrived)
 
-    def refuse(self, code: int) -> ZohoRefusal:
+    def refuse(self, code: int) -> RefusedError:
         """Make the refusal, and start the block that follows a 44 if one is configured."""
         if code == 44 and self._switches.block_seconds is not None:
             self._blocked_until = self._clock.now() + self._switches.block_seconds
@@ -60,7 +60,7 @@ class OrganisationLimits:
         return refusal
 
     def headers(self) -> dict[str, str]:
-        """The headers seen on Books in 2019: they tell of the day, and are off by default."""
+        """Make the headers seen on Books in 2019: they tell of the day, and are off by default."""
         if not self._switches.rate_limit_headers:
             return {}
         self._forget_what_is_over()

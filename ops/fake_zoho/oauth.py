@@ -86,10 +86,10 @@ class TokenOffice:
             },
         ), token.ordinal
 
-    def refuse(self, status: int | None = None) -> Reply:
-        """Answer "Access Denied", as for the eleventh token."""
+    def refuse(self) -> Reply:
+        """Answer "Access Denied", as for the eleventh token; the switch says with which status."""
         self.refused += 1
-        return Reply(status or self._switches.throttled_token_status, dict(ACCESS_DENIED))
+        return Reply(self._switches.throttled_token_status, dict(ACCESS_DENIED))
 
     def lock_out(self, seconds: float) -> None:
         """Refuse every refresh token for a while, as if all had asked too often."""

@@ -15,7 +15,7 @@ def routes(fake: FakeZoho) -> list[Route]:
         undefined=StrictUndefined,
     )
 
-    async def holdings(request: Request) -> Response:
+    async def holdings(_request: Request) -> Response:
         page = templates.get_template("holdings.html")
         return HTMLResponse(
             page.render(organisations=fake.organisations.values(), counters=fake.counters())

@@ -20,7 +20,7 @@ def success(message: str = "success", *, status: int = 200, **resources: Any) ->
     return Reply(status, {"code": 0, "message": message, **resources})
 
 
-class ZohoRefusal(Exception):
+class RefusedError(Exception):
     """A call that Zoho answers with an error body."""
 
     def __init__(self, status: int, code: int, message: str) -> None:
@@ -28,59 +28,59 @@ class ZohoRefusal(Exception):
         self.reply = Reply(status, {"code": code, "message": message})
 
 
-def invalid_url() -> ZohoRefusal:
-    return ZohoRefusal(404, 5, "Invalid URL Passed")
+def invalid_url() -> RefusedError:
+    return RefusedError(404, 5, "Invalid URL Passed")
 
 
-def invalid_authentication() -> ZohoRefusal:
-    return ZohoRefusal(401, 14, "Invalid value passed for authentication.")
+def invalid_authentication() -> RefusedError:
+    return RefusedError(401, 14, "Invalid value passed for authentication.")
 
 
-def not_authorised() -> ZohoRefusal:
+def not_authorised() -> RefusedError:
     """Refuse a dead token or a missing scope: Zoho does not say which."""
-    return ZohoRefusal(401, 57, "You are not authorized to perform this operation")
+    return RefusedError(401, 57, "You are not authorized to perform this operation")
 
 
-def no_organisation() -> ZohoRefusal:
-    return ZohoRefusal(400, 9017, "This user is not associated with the given organization.")
+def no_organisation() -> RefusedError:
+    return RefusedError(400, 9017, "This user is not associated with the given organization.")
 
 
-def method_not_allowed() -> ZohoRefusal:
-    return ZohoRefusal(405, 37, "The HTTP method is not allowed for the requested resource")
+def method_not_allowed() -> RefusedError:
+    return RefusedError(405, 37, "The HTTP method is not allowed for the requested resource")
 
 
-def malformed_json() -> ZohoRefusal:
-    return ZohoRefusal(400, 1038, "JSON is not well formed")
+def malformed_json() -> RefusedError:
+    return RefusedError(400, 1038, "JSON is not well formed")
 
 
-def invalid_value(field_name: str) -> ZohoRefusal:
+def invalid_value(field_name: str) -> RefusedError:
     """Refuse a value, naming the field as Zoho does: `payment_terms` is "Payment Terms"."""
-    return ZohoRefusal(
+    return RefusedError(
         400, 2, f"Invalid value passed for {field_name.replace('_', ' ').strip().title()}"
     )
 
 
-def unknown_custom_field() -> ZohoRefusal:
-    return ZohoRefusal(400, 120129, "Please provide a valid label for the custom field.")
+def unknown_custom_field() -> RefusedError:
+    return RefusedError(400, 120129, "Please provide a valid label for the custom field.")
 
 
-def does_not_exist(resource: str) -> ZohoRefusal:
-    return ZohoRefusal(404, 1002, f"{resource} does not exist.")
+def does_not_exist(resource: str) -> RefusedError:
+    return RefusedError(404, 1002, f"{resource} does not exist.")
 
 
-def already_exists(display_name: str) -> ZohoRefusal:
-    return ZohoRefusal(
+def already_exists(display_name: str) -> RefusedError:
+    return RefusedError(
         400,
         3062,
         f'The customer "{display_name}" already exists. Please specify a different name.',
     )
 
 
-def internal_error() -> ZohoRefusal:
-    return ZohoRefusal(500, 1000, "Internal Error")
+def internal_error() -> RefusedError:
+    return RefusedError(500, 1000, "Internal Error")
 
 
-def throttled(code: int, calls_per_day: int) -> ZohoRefusal:
+def throttled(code: int, calls_per_day: int) -> RefusedError:
     """Refuse with 429; only the body code tells which limit it was.
 
     The day's message is the one seen live (thousands separator, no full stop); the documented
@@ -94,4 +94,4 @@ def throttled(code: int, calls_per_day: int) -> ZohoRefusal:
         1070: "You have reached the maximum number of in process requests allowed. "
         "Kindly try again after some time.",
     }
-    return ZohoRefusal(429, code, messages.get(code, "Too many requests. Please try again later."))
+    return RefusedError(429, code, messages.get(code, "Too many requests. Please try again later."))

@@ -6,10 +6,11 @@ the names of its keys, of a token only its ordinal.
 
 from collections import deque
 from collections.abc import Iterable
+from typing import Final
 
 from pydantic import BaseModel
 
-MINT_TOKEN = "mint_token"
+MINT_TOKEN: Final = "mint_token"  # noqa: S105 - the name of an operation
 
 
 class LogEntry(BaseModel):
