@@ -60,8 +60,12 @@ class FakeZohoServer(uvicorn.Server):
 
 
 def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
-    """Bind before the server starts, so that the port is known; 0 takes a free one."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    """Bind before the server starts, so that the port is known; 0 takes a free one.
+
+    The protocol is named because asyncio turns Nagle's delay off only for sockets that say TCP:
+    without it each answer takes 40 ms more.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((host, port))
     return listener

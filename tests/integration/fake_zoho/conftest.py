@@ -1,0 +1,72 @@
+"""A fake Zoho whose limits stand still until a test moves them, and callers for it."""
+
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from ops.fake_zoho import Credential, FakeZohoConfig, LimitsClock, RunningFake, running_fake_zoho
+
+READER = Credential(
+    client_id="1000.READER",
+    client_secret="reader-secret",
+    refresh_token="1000.reader.refresh",
+    scopes=["ZohoSubscriptions.customers.READ"],
+)
+
+type Mint = Callable[..., httpx.Response]
+type Caller = Callable[..., httpx.Client]
+
+
+@pytest.fixture(scope="package")
+def running() -> Iterator[RunningFake]:
+    config = FakeZohoConfig(credentials=[Credential(), READER])
+    with running_fake_zoho(config, LimitsClock(monotonic=lambda: 0.0)) as zoho:
+        yield zoho
+
+
+@pytest.fixture
+def zoho(running: RunningFake) -> RunningFake:
+    running.control.reset()
+    return running
+
+
+@pytest.fixture
+def mint(zoho: RunningFake) -> Iterator[Mint]:
+    """Ask for an access token; keyword arguments replace fields of the form."""
+    with httpx.Client(base_url=zoho.accounts_url) as http:
+
+        def ask(**changes: str) -> httpx.Response:
+            own = Credential()
+            form = {
+                "grant_type": "refresh_token",
+                "client_id": own.client_id,
+                "client_secret": own.client_secret,
+                "refresh_token": own.refresh_token,
+            }
+            return http.post("/oauth/v2/token", data=form | changes)
+
+        yield ask
+
+
+@pytest.fixture
+def caller(zoho: RunningFake) -> Iterator[Caller]:
+    """Make a client of the API host that shows this Authorization."""
+    clients: list[httpx.Client] = []
+
+    def make(authorization: str) -> httpx.Client:
+        client = httpx.Client(
+            base_url=f"{zoho.api_url}/billing/v1", headers={"Authorization": authorization}
+        )
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def api(mint: Mint, caller: Caller) -> httpx.Client:
+    """Call the API with a good token."""
+    return caller(f"Zoho-oauthtoken {mint().json()['access_token']}")
