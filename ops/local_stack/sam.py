@@ -114,7 +114,7 @@ def deploy(
     *,
     stack_name: str,
     endpoint_url: str,
-    parameters: Mapping[str, str | int],
+    parameters: Mapping[str, str | int | float],
     log: Path,
 ) -> dict[str, str]:
     """Run `sam deploy` on a finished build against local AWS; answer the stack's outputs.

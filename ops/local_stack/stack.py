@@ -1,0 +1,390 @@
+"""Compose the whole system on this machine, and take it down again without leaving anything."""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ops.demo.load import APPLICATION_SQL, load
+from ops.fake_zoho.config import FakeZohoConfig
+from ops.local_stack.interruptions import held, interruptible
+from ops.local_stack.ministack import REGION, ROOT_ACCESS_KEY, ROOT_SECRET_KEY, Ministack
+from ops.local_stack.postgres import (
+    APPLICATION_ROLE,
+    FUNCTIONS_ROLE,
+    OWNER_ROLE,
+    Database,
+    PostgresServer,
+)
+from ops.local_stack.processes import (
+    BackgroundProcess,
+    ProcessIdentity,
+    StackError,
+    environment_program,
+    project_root,
+    scratch_directory,
+    tail,
+)
+from ops.local_stack.sam import SamBuild, deploy, host_architecture
+from ops.local_stack.state import PostgresState, StackState, ZohoState, end_abandoned
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_stepfunctions import SFNClient
+
+RUNS: Final = project_root() / "build" / "run"
+DATABASE: Final = "isp"
+
+# Longer than any function may take.
+_INVOKE_SECONDS: Final = 910
+
+
+class Progress(Protocol):
+    """Is told of each step: once without seconds when it begins, once with them when it ended."""
+
+    def __call__(self, step: str, seconds: float | None, /) -> None: ...
+
+
+def say_nothing(_step: str, _seconds: float | None, /) -> None:
+    """Be the progress of a stack that nobody watches."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackOptions:
+    """How a local stack differs from another one."""
+
+    zoho: FakeZohoConfig = field(default_factory=FakeZohoConfig)
+    time_scale: float = 60
+    stack_name: str = "billing-sync"
+    template: Path = project_root() / "template.yaml"
+    # Added to those that make the template run here.
+    parameters: Mapping[str, str | int | float] = field(default_factory=dict)
+
+
+class Clients:
+    """The clients of one local AWS, with the root's credentials."""
+
+    def __init__(self, endpoint_url: str) -> None:
+        self._session = boto3.session.Session(
+            aws_access_key_id=ROOT_ACCESS_KEY,
+            aws_secret_access_key=ROOT_SECRET_KEY,
+            region_name=REGION,
+        )
+        self._endpoint_url = endpoint_url
+        # A second attempt at an invocation would be a second invocation.
+        self._config = Config(read_timeout=_INVOKE_SECONDS, retries={"total_max_attempts": 1})
+
+    @property
+    def cloudformation(self) -> "CloudFormationClient":
+        return self._session.client("cloudformation", endpoint_url=self._endpoint_url)
+
+    @property
+    def functions(self) -> "LambdaClient":
+        return self._session.client("lambda", endpoint_url=self._endpoint_url, config=self._config)
+
+    @property
+    def logs(self) -> "CloudWatchLogsClient":
+        return self._session.client("logs", endpoint_url=self._endpoint_url)
+
+    @property
+    def s3(self) -> "S3Client":
+        return self._session.client("s3", endpoint_url=self._endpoint_url)
+
+    @property
+    def secrets(self) -> "SecretsManagerClient":
+        return self._session.client("secretsmanager", endpoint_url=self._endpoint_url)
+
+    @property
+    def step_functions(self) -> "SFNClient":
+        return self._session.client("stepfunctions", endpoint_url=self._endpoint_url)
+
+
+class LocalStack:
+    """PostgreSQL with an application's tables, fake Zoho, and the template deployed to local AWS.
+
+    A context manager that leaves nothing running, whatever ends the block: its end, an error,
+    Ctrl-C, TERM or HUP. Its logs stay in `run_directory`. Two stacks share nothing but the cache
+    of builds.
+    """
+
+    def __init__(
+        self,
+        run_directory: Path,
+        options: StackOptions | None = None,
+        *,
+        progress: Progress = say_nothing,
+    ) -> None:
+        self.options = options or StackOptions()
+        self.run_directory = run_directory
+        self.state = StackState(
+            run_directory=run_directory,
+            stack_name=self.options.stack_name,
+            time_scale=self.options.time_scale,
+            owner=ProcessIdentity.of("owner", os.getpid()),
+        )
+        self._progress = progress
+        self._parts = ExitStack()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start every part in turn; the build runs meanwhile. Ended by `stop` or `detach`."""
+        self._parts.enter_context(interruptible())
+        self.run_directory.mkdir(parents=True, exist_ok=True)
+        self.state.save()
+        scratch = scratch_directory()
+        self._keep(scratch)
+
+        build = SamBuild(self.options.template, log=self.log("sam-build"))
+        self._parts.callback(build.stop)
+        build.start()
+        with self._step("start PostgreSQL"):
+            self._start_postgres(scratch / "postgres")
+        with self._step("create the application's tables and load its data"):
+            self._create_application()
+        with self._step("start fake Zoho"):
+            self._start_zoho()
+        with self._step("start local AWS"):
+            self._start_aws(scratch / "aws")
+        with self._step("sam build"):
+            built = build.finish()
+            self._keep(built)
+        with self._step("sam deploy"):
+            self._deploy(built)
+        with self._step("fill in the secrets"):
+            self._fill_in_secrets()
+        with self._step("migrate"):
+            self.invoke("MigrateFunctionName", {})
+
+    def stop(self) -> None:
+        """End every part and remove its data; logs stay. A second Ctrl-C does not break it off."""
+        with held():
+            try:
+                self._save_function_logs()
+            finally:
+                self._parts.close()
+                self.state.end()
+
+    def detach(self) -> None:
+        """Leave it running after this process; `make down`, or `StackState.end`, ends it."""
+        with held():
+            self._postgres.detach()
+            self.state.owner = None
+            self.state.save()
+            self._parts.pop_all()
+
+    def log(self, part: str) -> Path:
+        """Answer where a part writes what it has to say."""
+        return self.run_directory / f"{part}.log"
+
+    @property
+    def database(self) -> Database:
+        return self.state.database
+
+    @property
+    def clients(self) -> Clients:
+        return clients_of(self.state)
+
+    def invoke(self, output: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Invoke the function that an output of the stack names; answer what it answered.
+
+        Raises `StackError` if the function raised; the log of the functions says where.
+        """
+        try:
+            return invoke(self.state, output, payload)
+        except StackError:
+            self._save_function_logs()
+            raise
+
+    def put_secret(self, output: str, value: Mapping[str, Any]) -> None:
+        """Fill in the secret that an output of the stack names."""
+        self.clients.secrets.put_secret_value(
+            SecretId=self.state.outputs[output], SecretString=json.dumps(dict(value))
+        )
+
+    def _start_postgres(self, directory: Path) -> None:
+        self._postgres = PostgresServer(directory, log=self.log("postgres"))
+        with held():
+            self._parts.enter_context(self._postgres)
+            self.state.postgres = PostgresState(
+                data_directory=directory,
+                socket_directory=self._postgres.socket_directory,
+                database=DATABASE,
+                passwords=self._postgres.passwords,
+            )
+            self.state.save()
+
+    def _create_application(self) -> None:
+        database = self._postgres.create_database(DATABASE)
+        database.run_script(APPLICATION_SQL, APPLICATION_ROLE)
+        with database.connect(APPLICATION_ROLE) as connection:
+            load(connection)
+
+    def _start_zoho(self) -> None:
+        config = self.options.zoho.model_copy(update={"time_scale": self.options.time_scale})
+        document = self.run_directory / "fake-zoho.json"
+        document.write_text(config.model_dump_json(indent=2), encoding="utf-8")
+        log = self.log("fake-zoho")
+        with held():
+            process = BackgroundProcess(
+                "fake Zoho",
+                [
+                    environment_program(".venv", "python"),
+                    *("-m", "ops.fake_zoho"),
+                    *("--port", "0"),
+                    *("--config", document),
+                ],
+                environment={"PATH": os.defpath, "PYTHONUNBUFFERED": "1"},
+                log=log,
+                cwd=project_root(),
+                pipe_output=True,
+            )
+            self._parts.callback(process.end)
+            self._record(process)
+        # One line with its addresses, once it listens; nothing, if it could not.
+        started = process.output.readline()
+        if not started:
+            raise StackError(f"fake Zoho did not start:\n{tail(log)}\nits log: {log}")
+        self.state.zoho = ZohoState(
+            **json.loads(started), organization_id=config.organisations[0].organization_id
+        )
+        self.state.save()
+
+    def _start_aws(self, directory: Path) -> None:
+        aws = Ministack(directory, log=self.log("aws"), time_scale=self.options.time_scale)
+        with held():
+            self._parts.enter_context(aws)
+            if aws.process is not None:
+                self._record(aws.process)
+            self.state.endpoint_url = aws.endpoint_url
+            self.state.save()
+
+    def _deploy(self, built: Path) -> None:
+        zoho = self._zoho
+        self.state.outputs = deploy(
+            built,
+            stack_name=self.options.stack_name,
+            endpoint_url=self.state.aws_environment["AWS_ENDPOINT_URL"],
+            parameters={
+                "OrganisationId": zoho.organization_id,
+                "ZohoApiUrl": zoho.api_url,
+                "ZohoAccountsUrl": zoho.accounts_url,
+                "TimeScale": f"{self.options.time_scale:g}",
+                "Architecture": host_architecture(),
+                **self.options.parameters,
+            },
+            log=self.log("sam-deploy"),
+        )
+        self.state.save()
+
+    def _fill_in_secrets(self) -> None:
+        credential = self.options.zoho.credentials[0]
+        self.put_secret("DatabaseSecretArn", self.database.secret(FUNCTIONS_ROLE))
+        self.put_secret("DatabaseOwnerSecretArn", self.database.secret(OWNER_ROLE))
+        self.put_secret(
+            "ZohoCredentialsSecretArn",
+            {
+                "client_id": credential.client_id,
+                "client_secret": credential.client_secret,
+                "refresh_token": credential.refresh_token,
+            },
+        )
+        # No token yet: the first function that needs one mints it.
+        self.put_secret("ZohoTokenSecretArn", {})
+
+    @property
+    def _zoho(self) -> ZohoState:
+        if self.state.zoho is None:
+            raise StackError("fake Zoho is not started")
+        return self.state.zoho
+
+    def _record(self, process: BackgroundProcess) -> None:
+        self.state.processes.append(process.identity)
+        self.state.save()
+
+    def _keep(self, folder: Path) -> None:
+        """Note a folder that goes when the stack goes."""
+        self.state.scratch.append(folder)
+        self.state.save()
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        self._progress(name, None)
+        began = time.monotonic()
+        yield
+        self._progress(name, time.monotonic() - began)
+
+    def _save_function_logs(self) -> None:
+        """Write what the functions logged to `functions.log`; local AWS takes it along."""
+        if not self.state.outputs:
+            return
+        with self.log("functions").open("w", encoding="utf-8") as file:
+            try:
+                for line in function_logs(self.state):
+                    file.write(line + "\n")
+            except (BotoCoreError, ClientError) as error:
+                # On the way down this is the least of the troubles: say so where one looks.
+                file.write(f"the functions' logs could not be read: {error}\n")
+
+
+def clients_of(state: StackState) -> Clients:
+    """Answer the clients of a stack's local AWS."""
+    return Clients(state.aws_environment["AWS_ENDPOINT_URL"])
+
+
+def invoke(state: StackState, output: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Invoke the function that an output of the stack names; answer what it answered."""
+    answer = clients_of(state).functions.invoke(
+        FunctionName=state.outputs[output], Payload=json.dumps(dict(payload)).encode()
+    )
+    body: dict[str, Any] = json.loads(answer["Payload"].read())
+    if answer.get("FunctionError"):
+        raise StackError(
+            f"{output.removesuffix('FunctionName')} raised {body.get('errorType')}:"
+            f" {body.get('errorMessage')}; log: {state.run_directory / 'functions.log'}"
+        )
+    return body
+
+
+def function_logs(state: StackState) -> Iterator[str]:
+    """Answer what all functions of the stack have logged, function by function."""
+    logs = clients_of(state).logs
+    groups = logs.get_paginator("describe_log_groups")
+    events = logs.get_paginator("filter_log_events")
+    for page in groups.paginate():
+        for group in page["logGroups"]:
+            name = group["logGroupName"]
+            yield f"=== {name}"
+            for found in events.paginate(logGroupName=name):
+                for event in found["events"]:
+                    yield event["message"].rstrip()
+
+
+def new_run_directory(kind: str) -> Path:
+    """Make a run directory; first end what earlier runs left behind when they were killed."""
+    end_abandoned(RUNS)
+    directory = RUNS / f"{kind}-{datetime.now().astimezone():%Y%m%d-%H%M%S}-{os.getpid()}"
+    directory.mkdir(parents=True)
+    return directory

@@ -1,0 +1,84 @@
+"""What tests of every kind may ask for: above all PostgreSQL, with databases made in a blink."""
+
+import itertools
+import shutil
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from ops.demo.load import APPLICATION_SQL, load
+from ops.local_stack.interruptions import interruptible
+from ops.local_stack.postgres import APPLICATION_ROLE, FUNCTIONS_ROLE, Database, PostgresServer
+from ops.local_stack.processes import project_root, scratch_directory
+
+SOURCE_VIEWS = project_root() / "functions" / "migrate" / "source"
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ends_in_order() -> Iterator[None]:
+    """Unwind on TERM, too, so that no server outlives a run that CI broke off."""
+    with interruptible():
+        yield
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server with the three roles, and no database of ours yet."""
+    scratch = scratch_directory()
+    try:
+        with PostgresServer(scratch / "postgres", log=scratch / "postgres.log") as server:
+            yield server
+    finally:
+        shutil.rmtree(scratch)
+
+
+@pytest.fixture(scope="session")
+def application_template(postgres: PostgresServer) -> str:
+    """The name of a database with the application's tables and the demo's rows, to copy from."""
+    database = postgres.create_database("application_template")
+    database.run_script(APPLICATION_SQL, APPLICATION_ROLE)
+    with database.connect(APPLICATION_ROLE) as connection:
+        load(connection)
+    return database.name
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: PostgresServer, application_template: str) -> str:
+    """The name of a copy of it that has been migrated, to copy from."""
+    # Not at the top: a test that needs no database need not import SQLAlchemy and Alembic.
+    from billing_sync.adapters.postgres.migrate import migrate  # noqa: PLC0415
+
+    database = postgres.create_database("migrated_template", template=application_template)
+    migrate(database.owner_url, functions_role=FUNCTIONS_ROLE, views_directory=SOURCE_VIEWS)
+    return database.name
+
+
+@pytest.fixture
+def new_database(postgres: PostgresServer) -> Iterator[Callable[[str], Database]]:
+    """Copy a template into a database of this test's own; dropped when the test is over."""
+    made: list[str] = []
+
+    def copy(template: str) -> Database:
+        database = postgres.create_database(f"test_{next(_numbers)}", template=template)
+        made.append(database.name)
+        return database
+
+    yield copy
+    for name in made:
+        postgres.drop_database(name)
+
+
+@pytest.fixture
+def application_database(
+    new_database: Callable[[str], Database], application_template: str
+) -> Database:
+    """A fresh database as the application made it: its tables, the demo's rows, nothing of ours."""
+    return new_database(application_template)
+
+
+@pytest.fixture
+def database(new_database: Callable[[str], Database], migrated_template: str) -> Database:
+    """A fresh database with the application's rows, our views and our tables."""
+    return new_database(migrated_template)
