@@ -9,7 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import ValidationError
 
 from billing_sync import bootstrap
-from billing_sync.domain.steps import OperateEvent
+from billing_sync.domain.steps import OperateAnswer, OperateEvent, first_fault
 from billing_sync.observability import logger
 
 
@@ -19,13 +19,8 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     try:
         request = OperateEvent.model_validate(event)
     except ValidationError as error:
-        return _refusal(error)
-    answer = bootstrap.operate()(request)
+        field, why = first_fault(error)
+        answer = OperateAnswer(ok=False, error="InvalidRequest", field=field, why=why)
+    else:
+        answer = bootstrap.operate()(request)
     return answer.model_dump(mode="json")
-
-
-def _refusal(error: ValidationError) -> dict[str, Any]:
-    # Never `str(error)`: it repeats what was typed, which may be somebody's name.
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    field = ".".join(str(part) for part in first["loc"]) or None
-    return {"ok": False, "error": "InvalidRequest", "field": field, "why": first["msg"]}
