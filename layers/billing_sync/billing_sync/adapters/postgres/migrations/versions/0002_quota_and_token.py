@@ -482,11 +482,11 @@ BEGIN
             END;
             q.block_started_at := moment;
             q.blocked_until := moment + make_interval(secs => q.block_seconds / q.time_scale);
-            -- No source shows Zoho sending Retry-After; should it, it is real seconds.
+            -- No source shows Zoho sending Retry-After; should it, up to an hour is believed.
             IF retry_after_seconds > 0 THEN
                 q.blocked_until := greatest(
                     q.blocked_until,
-                    moment + make_interval(secs => least(retry_after_seconds, 3600 / q.time_scale))
+                    moment + make_interval(secs => least(retry_after_seconds, 3600) / q.time_scale)
                 );
             END IF;
             q.reduced_limit := least(q.configured_limit, greatest(limits.per_minute / 2, 10));
