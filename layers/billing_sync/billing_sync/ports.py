@@ -4,11 +4,18 @@ Times are aware datetimes of the database's clock unless a docstring says otherw
 seconds (already divided by TimeScale).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Protocol
+
+from billing_sync.domain.customers import Candidate
+from billing_sync.domain.remote import CustomerPage, Organisation, RemoteCustomer
+from billing_sync.domain.source import Customer
+from billing_sync.domain.states import EntityType, State
+from billing_sync.domain.steps import BackfillInput, Finding, Mode, Only, Phase
 
 
 class Priority(StrEnum):
@@ -60,14 +67,29 @@ class Quota(Protocol):
         A hint, not a reservation: it lets a batch stop before it claims a record in vain.
         """
 
-    def answered(self, permit: Permit) -> None:
-        """An answer came, or its deadline passed: the permit comes back 60 s + margin later."""
+    def probe_is_due(self) -> bool:
+        """Say whether the day is paused (45) and one read should find out if Zoho counts anew.
+
+        Only a read's `take` is granted that probe, to one worker an hour; a write's never is.
+        """
+
+    def answered(self, permit: Permit, *, readable: bool = True) -> None:
+        """An answer came, or its deadline passed: the permit comes back 60 s + margin later.
+
+        Never raises: what Zoho answered must reach the caller. `readable` is False for what proves
+        nothing about the day's pause (time-out, 401, 429, 5xx).
+        """
 
     def never_sent(self, permit: Permit) -> None:
         """Nothing left: Zoho cannot have counted it, the permit comes back at once."""
 
-    def throttled(self, permit: Permit, zoho_code: int | None) -> float:
-        """A 429 came for the call of `permit`: teach all workers; give the real seconds to wait."""
+    def throttled(
+        self, permit: Permit, zoho_code: int | None, *, retry_after_seconds: float | None = None
+    ) -> float:
+        """A 429 came for the call of `permit`: teach all workers; give the real seconds to wait.
+
+        `retry_after_seconds` is Zoho's header, in Zoho's seconds. `answered` is called as well.
+        """
 
     def view(self) -> QuotaView:
         """Show the limits in force and what is taken."""
@@ -98,10 +120,107 @@ class Tokens(Protocol):
         :raises Misconfigured: when the credentials are wrong.
         """
 
-    def refused(self, token: AccessToken) -> AccessToken:
-        """Zoho answered 401 for `token`: give a newer one, minting it if nobody has.
+    def refused(self, token: AccessToken, module: str) -> AccessToken:
+        """Zoho answered 401 for `token` in a module's call: give a newer one, minting if need be.
 
-        :raises Misconfigured: when a token younger than 60 s is refused again: a missing scope.
+        :raises TokenRefused: as `current`.
+        :raises Misconfigured: when a token younger than 60 s is refused again for this module: a
+            missing scope, since Zoho answers both with code 57.
+        """
+
+
+# ------------------------------------------------------ what the shared token is made of (§7)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenState:
+    """The row of a credential. `attempts_free_at` is given while no attempt to mint is left.
+
+    `lease_until` is given while a worker is at it, `cooldown_until` while nobody may ask, with the
+    word of Zoho's refusal.
+    """
+
+    now: datetime
+    generation: int = 0
+    expires_at: datetime | None = None
+    lease_until: datetime | None = None
+    attempts_free_at: datetime | None = None
+    cooldown_until: datetime | None = None
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MintLease:
+    """The right to ask for one token; the attempt is counted already."""
+
+    lease_id: str
+    generation: int
+    taken_at: datetime
+
+
+class TokenRecord(Protocol):
+    """Who may mint, and what became of it: one row for each credential, shared by all workers."""
+
+    def read(self) -> TokenState:
+        """Read the row; an unknown credential has an empty one."""
+
+    def take_lease(self, seen: TokenState, *, above: int) -> MintLease | None:
+        """Count an attempt and take the lease, unless somebody else has moved since `seen`.
+
+        None as well while a lease or a cool-down runs or the attempts are used up. The lease's
+        generation is greater than `above` and than any that was ever given out.
+        """
+
+    def holds(self, lease: MintLease) -> bool:
+        """Say whether the lease is still ours: a worker that stalled must not overwrite."""
+
+    def minted(self, lease: MintLease, token: AccessToken) -> None:
+        """Show the new token to all, after it was stored, and end the lease."""
+
+    def refused(self, lease: MintLease, word: str) -> None:
+        """Start the cool-down and end the lease."""
+
+    def released(self, lease: MintLease) -> None:
+        """End the lease without a verdict: the OAuth server could not be asked."""
+
+
+class TokenStore(Protocol):
+    """Where the access token is kept: a secret, never a row."""
+
+    def read(self) -> AccessToken | None:
+        """Give the stored token of this credential, None if there is none."""
+
+    def write(self, token: AccessToken) -> None:
+        """Replace it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MintedToken:
+    """What the OAuth server gave; `expires_in_seconds` in its own seconds."""
+
+    value: str
+    expires_in_seconds: float
+    api_domain: str
+
+    def __repr__(self) -> str:
+        """Show no secret."""
+        return "MintedToken()"
+
+
+@dataclass(frozen=True, slots=True)
+class MintRefusal:
+    """What the OAuth server refused with: one of the known words, or `other`."""
+
+    word: str
+
+
+class TokenMint(Protocol):
+    """Zoho's OAuth server. Ten tokens in ten minutes, and asking while refused makes it worse."""
+
+    def mint(self) -> MintedToken | MintRefusal:
+        """Ask once.
+
+        :raises Unavailable: no readable answer; whether a token was minted is unknown.
         """
 
 
@@ -116,3 +235,532 @@ class Clock(Protocol):
 
     def sleep(self, seconds: float) -> None:
         """Wait inside this process."""
+
+    def jitter(self) -> float:
+        """Give a factor around 1, so that what failed together does not come back together."""
+
+
+# ---------------------------------------------------------------- sync records (protocol §1-§5)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordKey:
+    """A record of ours, within the one organisation that its store was made for."""
+
+    entity: EntityType
+    entity_id: str
+
+    def __str__(self) -> str:
+        """Name it as people do: `customer 17`."""
+        return f"{self.entity} {self.entity_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A write in flight, written before its first byte leaves and closed when its end is known.
+
+    `key` and `figures` are what a proof looks for: today's row may say something else by then.
+    """
+
+    intent_id: int
+    step: str
+    method: str
+    key: str
+    figures: dict[str, Any]
+    fingerprint: str
+    zoho_id: str | None
+    sent_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to work on a record until the lease ends, and what the claim found there."""
+
+    record: RecordKey
+    claim_id: str
+    claimed_from: State
+    zoho_id: str | None
+    attempt_number: int
+    attempted_fingerprint: str | None
+    confirmed_fingerprint: str | None
+    code: str | None
+    field: str | None
+    sentence: str | None
+    candidates: tuple[str, ...]
+    create_anyway: bool
+    open_intents: tuple[Intent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NotClaimed:
+    """Nobody may work on the record now. `wait_seconds` is None where only a change can help."""
+
+    state: State
+    wait_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write to Zoho, as its intent remembers it. `zoho_id` is None for a create."""
+
+    step: str
+    key: str
+    figures: dict[str, Any]
+    fingerprint: str
+    payload: dict[str, Any]
+    zoho_id: str | None = None
+
+    @property
+    def method(self) -> str:
+        """`create` or `update`."""
+        return "create" if self.zoho_id is None else "update"
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a claim ends with. Fields left at None stay as they are, but for those of a failure.
+
+    `code`, `field`, `sentence` and `candidates` always replace what stood there: they explain
+    *this* state. `retry_in` is in real seconds from the database's now.
+    """
+
+    state: State
+    code: str | None = None
+    field: str | None = None
+    sentence: str | None = None
+    candidates: tuple[str, ...] = ()
+    retry_in: float | None = None
+    attempt_number: int | None = None
+    attempted_fingerprint: str | None = None
+    confirmed_fingerprint: str | None = None
+    forget_confirmed: bool = False
+    source_version: datetime | None = None
+    change: str | None = None
+    run_id: str | None = None
+    resume_as: State | None = None
+    """For `retrying`: the state that the next claim is to find, because nothing was sent yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordView:
+    """A record as the plan, the report and a person read it."""
+
+    record: RecordKey
+    state: State
+    zoho_id: str | None
+    code: str | None
+    field: str | None
+    sentence: str | None
+    candidates: tuple[str, ...]
+    attempt_number: int
+    next_attempt_at: datetime | None
+    confirmed_fingerprint: str | None
+    attempted_fingerprint: str | None
+    source_version: datetime | None
+    signals_waiting: bool
+    how: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One attempt, masked: what was asked of Zoho and what it said."""
+
+    record: RecordKey
+    operation: str
+    status: str
+    attempt_number: int
+    zoho_id: str | None = None
+    error_code: str | None = None
+    error_sentence: str | None = None
+    request_masked: dict[str, Any] | None = None
+    http_status: int | None = None
+    zoho_code: int | None = None
+    duration_ms: int | None = None
+    run_id: str | None = None
+
+
+class SyncRecords(Protocol):
+    """The sync records of one organisation, and the only place where their states change."""
+
+    def signal(self, record: RecordKey) -> None:
+        """Say that the record's source, or a person, asks for a look; creates it if unknown."""
+
+    def claim(self, record: RecordKey, *, serial_key: str | None = None) -> Claim | NotClaimed:
+        """Take the record if it is claimable; the source is to be read only after this."""
+
+    def open_intent(
+        self, claim: Claim, write: Write, priority: Priority, *, run_id: str | None
+    ) -> tuple[Intent, Permit]:
+        """Fence, permit and intent in one transaction; the call must leave before `send_by`.
+
+        :raises FenceLost: the claim is not ours any more.
+        :raises NotNow: no permit; nothing was written.
+        """
+
+    def close_intent(self, intent: Intent, closed_as: str) -> None:
+        """Close an intent whose end is known: never_sent, refused, found, absent, ..."""
+
+    def store_answer(
+        self, claim: Claim, intent: Intent, zoho_id: str, *, run_id: str | None
+    ) -> bool:
+        """Store the id that Zoho answered, and close the intent; False: kept as a stray answer."""
+
+    def adopt(
+        self, claim: Claim, zoho_id: str, *, intent: Intent | None, run_id: str | None
+    ) -> RecordKey | None:
+        """Store an id found in Zoho. Gives the other record that already holds it, else None.
+
+        :raises FenceLost: the claim is not ours any more.
+        """
+
+    def stray_answer(self, claim: Claim) -> tuple[Intent, str] | None:
+        """Give an answer that arrived after its claim was lost and whose intent is still open."""
+
+    def settle(self, claim: Claim, settlement: Settlement) -> State | None:
+        """End the claim; gives the state it really ended in, None when the claim was lost."""
+
+    def block(self, child: RecordKey, parent: RecordKey, *, run_id: str | None) -> bool:
+        """Let the child wait for its parent; False when the child is in somebody's hand."""
+
+    def is_ready(self, record: RecordKey) -> bool:
+        """Say whether children of the record may be sent: it has a live Zoho id."""
+
+    def view(self, record: RecordKey) -> RecordView | None:
+        """Show the record, None where it is unknown."""
+
+    def views(self, entity: EntityType, ids: Sequence[str]) -> dict[str, RecordView]:
+        """Show many records of one entity by id."""
+
+    def write_log(self, entry: LogEntry) -> None:
+        """Write one attempt to `zoho_sync_logs`.
+
+        :raises LogNotWritten: when the row is refused.
+        """
+
+
+class StatusColumns(Protocol):
+    """The application's own columns about the sync, written after the fact (transaction B)."""
+
+    def write(self, record: RecordKey) -> None:
+        """Write the record's current state, if it changes anything; a locked row stays due."""
+
+
+# ------------------------------------------------------------------------- source and snapshots
+
+
+class Source(Protocol):
+    """The provider's rows, through the views `billing_source`."""
+
+    def customer(self, customer_id: str) -> Customer | None:
+        """Read one customer now, None when there is none."""
+
+    def customers_after(self, cursor: str | None, limit: int, only: Only) -> list[Customer]:
+        """Read the next customers by primary key, restricted as a run is."""
+
+    def customer_id_of(self, id_or_account: str) -> str | None:
+        """Find a customer by id or by account number."""
+
+    def known_account_numbers(self, numbers: Sequence[str]) -> set[str]:
+        """Say which of the given account numbers are customers of ours."""
+
+    def account_numbers(self, ids: Sequence[str]) -> dict[str, str]:
+        """Give the account numbers of customers by id."""
+
+    def count(self, entity: EntityType) -> int:
+        """Count the rows of an entity's view."""
+
+    def changed(self, entity: EntityType, limit: int) -> list[RecordKey]:
+        """Give records whose row is new, or is not the version that was last read."""
+
+    def owed_by_customer(self) -> Iterator[tuple[str, Decimal]]:
+        """Give what each customer owes by our books, by customer id."""
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotView:
+    """One walk over Zoho's lists: how far it came, and how old it is."""
+
+    snapshot_id: int
+    next_page: int
+    pages_complete: bool
+    complete: bool
+    age_seconds: float
+    calls: int
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotCustomer:
+    """A customer row of a snapshot. Texts for comparison are normalised."""
+
+    zoho_id: str
+    display_name: str
+    account_number: str | None
+    account_in_name: bool
+    names: tuple[str, ...]
+    email: str
+    phone: str
+    currency_code: str | None
+    status: str | None
+    outstanding: Decimal
+    unused_credits: Decimal
+    detail_read: bool = False
+
+
+class Snapshots(Protocol):
+    """What Zoho holds, page by page, in our own tables."""
+
+    def latest(self, entity: EntityType, *, complete: bool) -> SnapshotView | None:
+        """Give the newest complete snapshot, or the one that is being taken."""
+
+    def begin(self, entity: EntityType) -> SnapshotView:
+        """Begin a new one."""
+
+    def store_page(
+        self,
+        entity: EntityType,
+        snapshot_id: int,
+        page: int,
+        rows: Sequence[SnapshotCustomer],
+        *,
+        is_last: bool,
+    ) -> None:
+        """Store a page and move on."""
+
+    def unread_details(self, snapshot_id: int, limit: int) -> list[str]:
+        """Give customers that show no account number and that no record of ours knows."""
+
+    def store_detail(self, snapshot_id: int, row: SnapshotCustomer) -> None:
+        """Store what a customer's own page says."""
+
+    def forget(self, snapshot_id: int, zoho_id: str) -> None:
+        """Take out a customer that was deleted while we walked."""
+
+    def complete(self, entity: EntityType, snapshot_id: int) -> None:
+        """Declare it complete: from now on it may answer «none»."""
+
+    def candidates(
+        self,
+        snapshot_id: int,
+        *,
+        accounts: Sequence[str],
+        emails: Sequence[str],
+        phones: Sequence[str],
+        names: Sequence[str],
+    ) -> list[Candidate]:
+        """Give everybody in Zoho who could be one of the described."""
+
+    def count(self, snapshot_id: int) -> int:
+        """Count its customers."""
+
+
+# ------------------------------------------------------------------------------------------ Zoho
+
+
+class Organisations(Protocol):
+    """What is known of Zoho's organisation, learnt by preflight and by refusals."""
+
+    def currency(self) -> str:
+        """Give its currency code."""
+
+    def learn(self, name: str, currency_code: str, time_zone: str) -> None:
+        """Store what Zoho says of the organisation."""
+
+    def names_are_enforced(self) -> bool:
+        """Say whether the server was once seen to refuse a duplicate display name."""
+
+    def names_were_enforced(self) -> None:
+        """Remember that it was."""
+
+
+class BillingApi(Protocol):
+    """Zoho Billing, with permits and token inside; every read may raise `CallFailed`."""
+
+    def organisations(self) -> list[Organisation]:
+        """List the organisations that the token may see."""
+
+    def list_customers(
+        self,
+        page: int,
+        *,
+        sort_created_descending: bool = False,
+        filters: Mapping[str, str] | None = None,
+    ) -> CustomerPage:
+        """Read one page of 200 customers; rows carry no custom fields."""
+
+    def get_customer(self, zoho_id: str) -> RemoteCustomer:
+        """Read one customer by id.
+
+        :raises GoneInZoho: it is not there any more.
+        """
+
+    def create_customer(self, payload: dict[str, Any], *, permit: Permit) -> RemoteCustomer:
+        """Make a customer. Not idempotent: the caller holds an intent."""
+
+    def update_customer(
+        self, zoho_id: str, payload: dict[str, Any], *, permit: Permit
+    ) -> RemoteCustomer:
+        """Change the given fields of a customer."""
+
+
+# ------------------------------------------------------------------------------------------ runs
+
+
+class CanaryState(StrEnum):
+    """Whether a phase may already work on many records at once."""
+
+    OPEN = "open"
+    HELD = "held"
+    PASSED = "passed"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run of the backfill as its steps find it."""
+
+    run_id: str
+    execution_arn: str
+    mode: Mode
+    phases: tuple[Phase, ...]
+    only: Only
+    step: str
+    cursor: str | None
+    loops: int
+    stop_requested: bool
+    stop_requested_by: str | None
+    ended_early: str | None
+    waiting_until: datetime | None
+    waiting_reason: str | None
+    waited_seconds: float
+    cooldowns: int
+    started_at: datetime
+    ended_at: datetime | None
+    work_off_seconds_left: float | None
+    colour: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRow:
+    """What a run will do with one record, and why."""
+
+    phase: str
+    record: RecordKey
+    account_number: str | None
+    action: str
+    reason: str | None = None
+    differing: tuple[str, ...] = ()
+    amount: Decimal | None = None
+
+
+class Runs(Protocol):
+    """The runs of one organisation, their plans and findings. One run at a time."""
+
+    def begin(self, run_id: str, execution_arn: str, asked: BackfillInput) -> Run:
+        """Begin the run, or give the one that holds the lock (its id tells which)."""
+
+    def take_over(self, former_run_id: str) -> None:
+        """End a run whose execution does not run any more."""
+
+    def get(self, run_id: str) -> Run:
+        """Read the run.
+
+        :raises KeyError: there is none of that id.
+        """
+
+    def latest(self) -> Run | None:
+        """Read the newest run."""
+
+    def enter(self, run_id: str, step: str) -> Run:
+        """Begin a loop of a step: count it, and end the wait that led to it."""
+
+    def save_cursor(self, run_id: str, cursor: str | None) -> None:
+        """Remember how far a step came."""
+
+    def wait(self, run_id: str, *, seconds: float, reason: str) -> None:
+        """Remember that the state machine waits, for how long (real seconds) and why."""
+
+    def end_early(self, run_id: str, why: str) -> None:
+        """Remember why the run goes to its report before its end; the first reason stays."""
+
+    def end(self, run_id: str, colour: str) -> None:
+        """End the run and free the lock."""
+
+    def reopen(self, run_id: str) -> None:
+        """Make an ended run's conclusion repeatable: a redrive judges again."""
+
+    def request_stop(self, by: str) -> Run | None:
+        """Ask the running run to stop; None when none runs."""
+
+    def must_stop(self, run_id: str) -> bool:
+        """Say whether a stop was asked for, or the run ends early."""
+
+    def hold_canary(self, run_id: str, phase: str, record: RecordKey) -> CanaryState:
+        """Try to be the phase's first record: `OPEN` says that it is ours to try."""
+
+    def free_canary(self, run_id: str, phase: str, record: RecordKey, *, passed: bool) -> None:
+        """Give the canary back, or declare it passed."""
+
+    def canary_holder(self, run_id: str, phase: str) -> RecordKey | None:
+        """Give the record that holds the phase, if one does."""
+
+    def count_refusal(self, run_id: str, code: str) -> int:
+        """Count refusals of one code without a success between; gives the count."""
+
+    def clear_refusals(self, run_id: str) -> None:
+        """A record was synced: refusals are about records, not about all of them."""
+
+    def set_work_off(self, run_id: str, seconds: float) -> None:
+        """Start the time of working off, once."""
+
+    def clear_plan(self, run_id: str) -> None:
+        """Forget a plan that was begun."""
+
+    def add_to_plan(self, run_id: str, rows: Sequence[PlanRow]) -> None:
+        """Append rows to the plan; a record that is in it already is left as it is."""
+
+    def plan_rows(self, run_id: str) -> Iterator[PlanRow]:
+        """Give the whole plan in its order, in constant memory."""
+
+    def plan_counts(self, run_id: str) -> dict[str, dict[str, int]]:
+        """Count the plan's rows by phase and action."""
+
+    def plan_to_do(self, run_id: str, phase: str, limit: int) -> list[RecordKey]:
+        """Give the phase's next records that were not worked on yet."""
+
+    def plan_left(self, run_id: str, phase: str) -> int:
+        """Count the phase's records that were not worked on yet."""
+
+    def worked(self, run_id: str, record: RecordKey) -> None:
+        """Take the record off the plan; what is left of it is the sync records' to do."""
+
+    def due(self, run_id: str, limit: int) -> list[RecordKey]:
+        """Give the run's records that are claimable now."""
+
+    def next_due_seconds(self, run_id: str) -> float | None:
+        """Say in how many real seconds the next record of the run falls due, None if none will."""
+
+    def put_findings(self, run_id: str, source: str, findings: Sequence[Finding]) -> None:
+        """Replace the findings of one source (`preflight`, `plan`, `verify`)."""
+
+    def findings(self, run_id: str) -> list[Finding]:
+        """Give all findings of the run."""
+
+    def record_counts(self, run_id: str) -> dict[str, int]:
+        """Count the records of the run's plan by state; accepted ones as `accepted`."""
+
+
+class Executions(Protocol):
+    """The executions of the backfill's state machine."""
+
+    def is_running(self, execution_arn: str) -> bool:
+        """Say whether the execution still runs; one that nobody knows does not."""
+
+
+class RunFiles(Protocol):
+    """Where plans and reports are kept for people."""
+
+    def write(self, key: str, chunks: Iterator[bytes], content_type: str) -> None:
+        """Write a file in constant memory."""
+
+    def probe(self) -> None:
+        """Write a small file, so that a missing right is found before a run needs it."""

@@ -216,9 +216,7 @@ def classify_answer(
                 "Zoho's calls of the day are used up.", wait_seconds=0, reason="day", **facts
             )
         reason = "in_flight" if zoho_code == IN_FLIGHT_BLOCK else "blocked"
-        return Throttled(
-            "Zoho asks us to slow down.", wait_seconds=0, reason=reason, **facts
-        )
+        return Throttled("Zoho asks us to slow down.", wait_seconds=0, reason=reason, **facts)
     if zoho_code is None or http_status >= 500 or http_status == 408:
         if is_write:
             return OutcomeUnknown("Zoho's answer to a write could not be read.", **facts)

@@ -1,0 +1,120 @@
+"""Bring schemas, tables, views and rights up to date; run by the function `migrate` as the owner.
+
+Everything happens in one transaction: a view that PostgreSQL refuses leaves all as it was.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, Engine, text
+
+from billing_sync.domain.steps import MigrateAnswer
+
+MIGRATIONS: Final = Path(__file__).with_name("migrations")
+
+READ_WRITE: Final = "SELECT, INSERT, UPDATE, DELETE"
+TABLE_RIGHTS: Final = {
+    "records": "SELECT, INSERT, UPDATE",
+    "intents": "SELECT, INSERT, UPDATE",
+    "stray_answers": "SELECT, INSERT, UPDATE",
+    "runs": "SELECT, INSERT, UPDATE",
+    "backfill_plan": READ_WRITE,
+    "findings": READ_WRITE,
+    "confirmations": "SELECT, INSERT, UPDATE",
+    "audit": "SELECT, INSERT",
+    "snapshots": READ_WRITE,
+    "snapshot_customers": READ_WRITE,
+    "organisations": "SELECT, INSERT, UPDATE",
+    "zoho_sync_logs": "SELECT, INSERT",
+    "quota": "SELECT, INSERT, UPDATE",
+    "quota_hours": READ_WRITE,
+    "permits": READ_WRITE,
+    "token": "SELECT, INSERT, UPDATE",
+    "alembic_version": "SELECT",
+}
+"""Exactly what the functions do: nothing deletes a record, an intent, a log row or an audit row."""
+
+STATUS_COLUMNS: Final = {
+    "customers": "zoho_billing_customer_id, zoho_sync_status, zoho_last_synced_at,"
+    " zoho_last_sync_error",
+    "services": "zoho_subscription_id, zoho_sync_status, zoho_last_synced_at, zoho_last_sync_error",
+    "invoices": "zoho_billing_invoice_id, zoho_invoice_number, zoho_sync_status,"
+    " zoho_last_synced_at, zoho_last_sync_error",
+    "payments": "zoho_payment_id, zoho_sync_status, zoho_last_synced_at, zoho_last_sync_error",
+}
+
+# Preflight compares this count with what the functions' role sees: with row-level security on a
+# base table a view may show no rows and no error.
+OWNER_COUNT: Final = """
+CREATE OR REPLACE FUNCTION billing_source.count_as_owner(view_name text) RETURNS bigint
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    counted bigint;
+BEGIN
+    EXECUTE format('SELECT count(*) FROM billing_source.%I', view_name) INTO counted;
+    RETURN counted;
+END
+$$
+"""
+
+
+def migrate(engine: Engine, *, functions_role: str, views_directory: Path) -> MigrateAnswer:
+    """Migrate as the owner; safe to repeat.
+
+    :param functions_role: the role of all other functions; it must exist.
+    :param views_directory: holds one `<name>.sql` for each view, in the order of their names.
+    :raises sqlalchemy.exc.DBAPIError: a statement was refused; nothing was changed.
+    """
+    with engine.begin() as connection:
+        connection.execute(text("CREATE SCHEMA IF NOT EXISTS billing_sync"))
+        connection.execute(text("CREATE SCHEMA IF NOT EXISTS billing_source"))
+        revision = _upgrade(connection)
+        views = _make_views(connection, views_directory)
+        _grant(connection, functions_role, views)
+    return MigrateAnswer(revision=revision, views=views)
+
+
+def _upgrade(connection: Connection) -> str:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    context = MigrationContext.configure(connection, opts={"version_table_schema": "billing_sync"})
+    revision = context.get_current_revision()
+    assert revision is not None  # noqa: S101 - head was just reached
+    return revision
+
+
+def _make_views(connection: Connection, directory: Path) -> tuple[str, ...]:
+    """Drop and make each view: a view cannot be replaced by one with other columns."""
+    names = []
+    for file in sorted(directory.glob("*.sql")):
+        connection.execute(text(f"DROP VIEW IF EXISTS billing_source.{file.stem}"))
+        connection.exec_driver_sql(file.read_text(encoding="utf-8"))
+        names.append(file.stem)
+    connection.execute(text(OWNER_COUNT))
+    return tuple(names)
+
+
+def _grant(connection: Connection, role: str, views: tuple[str, ...]) -> None:
+    quoted = connection.dialect.identifier_preparer.quote(role)
+    for schema in ("billing_sync", "billing_source"):
+        connection.execute(text(f"GRANT USAGE ON SCHEMA {schema} TO {quoted}"))
+    connection.execute(
+        text(f"REVOKE ALL ON ALL TABLES IN SCHEMA billing_sync, billing_source FROM {quoted}")
+    )
+    for table, rights in TABLE_RIGHTS.items():
+        connection.execute(text(f"GRANT {rights} ON billing_sync.{table} TO {quoted}"))
+    connection.execute(text(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA billing_sync TO {quoted}"))
+    for schema in ("billing_sync", "billing_source"):
+        connection.execute(text(f"REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {schema} FROM PUBLIC"))
+        connection.execute(text(f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {schema} TO {quoted}"))
+    for view in views:
+        connection.execute(text(f"GRANT SELECT ON billing_source.{view} TO {quoted}"))
+        if view in STATUS_COLUMNS:
+            connection.execute(
+                text(f"GRANT UPDATE ({STATUS_COLUMNS[view]}) ON billing_source.{view} TO {quoted}")
+            )

@@ -1,0 +1,251 @@
+"""What Zoho holds, page by page, in our own tables."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Engine, text
+
+from billing_sync.domain.customers import Candidate
+from billing_sync.domain.states import EntityType
+from billing_sync.ports import SnapshotCustomer, SnapshotView
+
+
+UPSERT: Final = text("""
+    INSERT INTO billing_sync.snapshot_customers
+        (organisation_id, snapshot_id, zoho_id, display_name, account_number, account_in_name,
+         detail_read, names, email, phone, currency_code, status, outstanding, unused_credits)
+    VALUES (:organisation_id, :snapshot_id, :zoho_id, :display_name, :account_number,
+            :account_in_name, :detail_read, :names, :email, :phone, :currency_code, :status,
+            :outstanding, :unused_credits)
+    ON CONFLICT (organisation_id, snapshot_id, zoho_id) DO UPDATE SET
+        display_name = excluded.display_name,
+        account_number = coalesce(excluded.account_number, snapshot_customers.account_number),
+        account_in_name = excluded.account_in_name,
+        detail_read = snapshot_customers.detail_read OR excluded.detail_read,
+        names = excluded.names, email = excluded.email, phone = excluded.phone,
+        currency_code = excluded.currency_code, status = excluded.status,
+        outstanding = excluded.outstanding, unused_credits = excluded.unused_credits
+""")
+
+CANDIDATES: Final = text("""
+    SELECT s.zoho_id, s.account_number, s.names, coalesce(s.email, '') AS email,
+           coalesce(s.phone, '') AS phone, r.entity_id AS held_by
+    FROM billing_sync.snapshot_customers s
+    LEFT JOIN billing_sync.records r
+      ON r.organisation_id = s.organisation_id AND r.entity_type = 'customer'
+     AND r.zoho_id = s.zoho_id
+    WHERE s.organisation_id = :organisation_id AND s.snapshot_id = :snapshot_id
+      AND (s.account_number = ANY(:accounts) OR s.email = ANY(:emails)
+           OR s.phone = ANY(:phones) OR s.names && CAST(:names AS text[]))
+""")
+
+
+class PostgresSnapshots:
+    """The snapshots of one organisation."""
+
+    def __init__(self, engine: Engine, organisation_id: str) -> None:
+        """Keep what every statement needs."""
+        self._engine = engine
+        self._organisation_id = organisation_id
+
+    def latest(self, entity: EntityType, *, complete: bool) -> SnapshotView | None:
+        """Give the newest snapshot: a complete one, or the one that is being taken."""
+        with self._engine.connect() as connection:
+            row = connection.execute(
+                text("""SELECT snapshot_id, next_page, pages_completed_at, completed_at, calls,
+                               started_at,
+                               extract(epoch FROM clock_timestamp() - started_at) AS age_seconds
+                        FROM billing_sync.snapshots
+                        WHERE organisation_id = :organisation_id AND entity_type = :entity_type
+                          AND (completed_at IS NOT NULL) = :complete
+                        ORDER BY snapshot_id DESC LIMIT 1"""),
+                {**self._key(entity), "complete": complete},
+            ).one_or_none()
+        if row is None:
+            return None
+        return SnapshotView(
+            snapshot_id=row.snapshot_id,
+            next_page=row.next_page,
+            pages_complete=row.pages_completed_at is not None,
+            complete=row.completed_at is not None,
+            age_seconds=float(row.age_seconds),
+            calls=row.calls,
+            started_at=row.started_at,
+        )
+
+    def begin(self, entity: EntityType) -> SnapshotView:
+        """Begin a new snapshot, forgetting unfinished ones and all but the last complete one."""
+        with self._engine.begin() as connection:
+            gone = connection.execute(
+                text("""DELETE FROM billing_sync.snapshots
+                        WHERE organisation_id = :organisation_id AND entity_type = :entity_type
+                          AND (completed_at IS NULL OR snapshot_id < (
+                               SELECT max(snapshot_id) FROM billing_sync.snapshots
+                               WHERE organisation_id = :organisation_id
+                                 AND entity_type = :entity_type AND completed_at IS NOT NULL))
+                        RETURNING snapshot_id"""),
+                self._key(entity),
+            ).scalars()
+            connection.execute(
+                text("""DELETE FROM billing_sync.snapshot_customers
+                        WHERE organisation_id = :organisation_id
+                          AND snapshot_id = ANY(:gone)"""),
+                {**self._key(entity), "gone": list(gone)},
+            )
+            connection.execute(
+                text("""INSERT INTO billing_sync.snapshots (organisation_id, entity_type)
+                        VALUES (:organisation_id, :entity_type)"""),
+                self._key(entity),
+            )
+        begun = self.latest(entity, complete=False)
+        assert begun is not None  # noqa: S101 - it was inserted just above
+        return begun
+
+    def store_page(
+        self,
+        entity: EntityType,
+        snapshot_id: int,
+        page: int,
+        rows: Sequence[SnapshotCustomer],
+        *,
+        is_last: bool,
+    ) -> None:
+        """Store a page and move on; a page that was stored twice is the same page."""
+        with self._engine.begin() as connection:
+            if rows:
+                connection.execute(UPSERT, [self._row(snapshot_id, row) for row in rows])
+            connection.execute(
+                text("""UPDATE billing_sync.snapshots SET
+                            next_page = greatest(next_page, :page + 1), calls = calls + 1,
+                            pages_completed_at = CASE WHEN :is_last THEN clock_timestamp() END
+                        WHERE organisation_id = :organisation_id AND entity_type = :entity_type
+                          AND snapshot_id = :snapshot_id"""),
+                {
+                    **self._key(entity),
+                    "snapshot_id": snapshot_id,
+                    "page": page,
+                    "is_last": is_last,
+                },
+            )
+
+    def unread_details(self, snapshot_id: int, limit: int) -> list[str]:
+        """Give customers that show no account number and that no record of ours knows."""
+        with self._engine.connect() as connection:
+            return list(
+                connection.execute(
+                    text("""SELECT s.zoho_id FROM billing_sync.snapshot_customers s
+                            WHERE s.organisation_id = :organisation_id
+                              AND s.snapshot_id = :snapshot_id
+                              AND NOT s.account_in_name AND NOT s.detail_read
+                              AND NOT EXISTS (
+                                  SELECT 1 FROM billing_sync.records r
+                                  WHERE r.organisation_id = s.organisation_id
+                                    AND r.entity_type = 'customer' AND r.zoho_id = s.zoho_id)
+                            ORDER BY s.zoho_id LIMIT :limit"""),
+                    {
+                        "organisation_id": self._organisation_id,
+                        "snapshot_id": snapshot_id,
+                        "limit": limit,
+                    },
+                ).scalars()
+            )
+
+    def store_detail(self, snapshot_id: int, row: SnapshotCustomer) -> None:
+        """Store what a customer's own page says, its custom field above all."""
+        with self._engine.begin() as connection:
+            connection.execute(UPSERT, self._row(snapshot_id, row))
+            connection.execute(
+                text("""UPDATE billing_sync.snapshots SET calls = calls + 1
+                        WHERE organisation_id = :organisation_id AND snapshot_id = :snapshot_id"""),
+                {"organisation_id": self._organisation_id, "snapshot_id": snapshot_id},
+            )
+
+    def forget(self, snapshot_id: int, zoho_id: str) -> None:
+        """Take out a customer that was deleted while we walked."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                text("""DELETE FROM billing_sync.snapshot_customers
+                        WHERE organisation_id = :organisation_id AND snapshot_id = :snapshot_id
+                          AND zoho_id = :zoho_id"""),
+                {
+                    "organisation_id": self._organisation_id,
+                    "snapshot_id": snapshot_id,
+                    "zoho_id": zoho_id,
+                },
+            )
+
+    def complete(self, entity: EntityType, snapshot_id: int) -> None:
+        """Declare the snapshot complete: from now on it may answer «none»."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                text("""UPDATE billing_sync.snapshots SET completed_at = clock_timestamp()
+                        WHERE organisation_id = :organisation_id AND entity_type = :entity_type
+                          AND snapshot_id = :snapshot_id"""),
+                {**self._key(entity), "snapshot_id": snapshot_id},
+            )
+
+    def candidates(
+        self,
+        snapshot_id: int,
+        *,
+        accounts: Sequence[str],
+        emails: Sequence[str],
+        phones: Sequence[str],
+        names: Sequence[str],
+    ) -> list[Candidate]:
+        """Give everybody in Zoho who could be one of the described; empty values find nobody."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(
+                CANDIDATES,
+                {
+                    "organisation_id": self._organisation_id,
+                    "snapshot_id": snapshot_id,
+                    "accounts": [value for value in accounts if value],
+                    "emails": [value for value in emails if value],
+                    "phones": [value for value in phones if value],
+                    "names": [value for value in names if value],
+                },
+            )
+            return [
+                Candidate(
+                    zoho_id=row.zoho_id,
+                    account_number=row.account_number,
+                    names=frozenset(row.names),
+                    email=row.email,
+                    phone=row.phone,
+                    held_by=row.held_by,
+                )
+                for row in rows
+            ]
+
+    def count(self, snapshot_id: int) -> int:
+        """Count the snapshot's customers."""
+        with self._engine.connect() as connection:
+            counted = connection.execute(
+                text("""SELECT count(*) FROM billing_sync.snapshot_customers
+                        WHERE organisation_id = :organisation_id
+                          AND snapshot_id = :snapshot_id"""),
+                {"organisation_id": self._organisation_id, "snapshot_id": snapshot_id},
+            )
+            return int(counted.scalar_one())
+
+    def _key(self, entity: EntityType) -> dict[str, Any]:
+        return {"organisation_id": self._organisation_id, "entity_type": entity.value}
+
+    def _row(self, snapshot_id: int, row: SnapshotCustomer) -> dict[str, Any]:
+        return {
+            "organisation_id": self._organisation_id,
+            "snapshot_id": snapshot_id,
+            "zoho_id": row.zoho_id,
+            "display_name": row.display_name,
+            "account_number": row.account_number,
+            "account_in_name": row.account_in_name,
+            "detail_read": row.detail_read,
+            "names": list(row.names),
+            "email": row.email or None,
+            "phone": row.phone or None,
+            "currency_code": row.currency_code,
+            "status": row.status,
+            "outstanding": row.outstanding,
+            "unused_credits": row.unused_credits,
+        }
