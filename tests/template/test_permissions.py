@@ -1,4 +1,4 @@
-"""What each role may do: local AWS checks the functions' roles only, and not all of what AWS does."""
+"""What each role may do: of this, local AWS checks the functions' roles only."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,13 +16,11 @@ ZOHO = {
     ("secretsmanager:PutSecretValue", "ZohoTokenSecret"),
 }
 WRITE_RUNS = {("s3:PutObject", "${RunsBucket.Arn}/runs/*")}
-SEE_RUNS = {
-    (
-        "states:DescribeExecution",
-        "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}"
-        ":execution:${AWS::StackName}-backfill:*",
-    )
-}
+EXECUTIONS = (
+    "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}"
+    ":execution:${AWS::StackName}-backfill:*"
+)
+SEE_RUNS = {("states:DescribeExecution", EXECUTIONS)}
 # All that each function may do besides writing its own log.
 GRANTS = {
     "Preflight": READ_DATABASE | ZOHO | WRITE_RUNS | SEE_RUNS,

@@ -210,7 +210,11 @@ def test_a_refusal_names_its_error_and_its_reason_and_touches_nothing(backfill: 
     run = backfill(
         Preflight=[
             preflight_says(
-                next="refused", mode=None, phases=[], error="InvalidInput", why="only.since: no date"
+                next="refused",
+                mode=None,
+                phases=[],
+                error="InvalidInput",
+                why="only.since: no date",
             )
         ]
     )

@@ -1,0 +1,118 @@
+"""The functions' environment: which has what, and the parameters that it comes from."""
+
+import pytest
+
+from tests.template.translation import Json
+
+ALL = {"LOG_LEVEL", "POWERTOOLS_SERVICE_NAME", "ORGANISATION_ID", "TIME_SCALE"}
+DATABASE = {"DATABASE_SECRET_ARN"}
+ZOHO = {
+    "ZOHO_SECRET_ARN",
+    "ZOHO_TOKEN_SECRET_ARN",
+    "ZOHO_DATA_CENTRE",
+    "ZOHO_API_URL",
+    "ZOHO_ACCOUNTS_URL",
+    "ZOHO_WRITES",
+    "HTTP_DEADLINE_SECONDS",
+    "SEND_WINDOW_SECONDS",
+    "PROOF_DELAY_SECONDS",
+    "CALLS_PER_MINUTE",
+    "CALLS_PER_DAY",
+    "CALLS_IN_FLIGHT",
+}
+SYNC = {"DISPLAY_NAME_TEMPLATE", "STATUS_COLUMNS", "SNAPSHOT_MAX_AGE_HOURS", "WORK_OFF_HOURS"}
+STORAGE = {"RUNS_BUCKET"}
+
+ENVIRONMENT = {
+    "Preflight": ALL | DATABASE | ZOHO | SYNC | STORAGE,
+    "Snapshot": ALL | DATABASE | ZOHO | SYNC,
+    "Plan": ALL | DATABASE | SYNC | STORAGE,
+    "SyncBatch": ALL | DATABASE | ZOHO | SYNC,
+    "Verify": ALL | DATABASE | ZOHO | SYNC,
+    "Report": ALL | DATABASE | SYNC | STORAGE,
+    "Conclude": ALL | DATABASE,
+    "Operate": ALL | DATABASE | SYNC,
+    "Migrate": ALL | {"DATABASE_OWNER_SECRET_ARN", "FUNCTIONS_ROLE"},
+}
+VALUES = {
+    "LOG_LEVEL": "INFO",
+    "POWERTOOLS_SERVICE_NAME": "billing-sync",
+    "DATABASE_SECRET_ARN": {"Fn::GetAtt": ["DatabaseSecret", "Id"]},
+    "DATABASE_OWNER_SECRET_ARN": {"Fn::GetAtt": ["DatabaseOwnerSecret", "Id"]},
+    "ZOHO_SECRET_ARN": {"Fn::GetAtt": ["ZohoCredentialsSecret", "Id"]},
+    "ZOHO_TOKEN_SECRET_ARN": {"Fn::GetAtt": ["ZohoTokenSecret", "Id"]},
+    "RUNS_BUCKET": {"Ref": "RunsBucket"},
+}
+DEFAULTS = {
+    "ZohoDataCentre": "com",
+    "ZohoApiUrl": "",
+    "ZohoAccountsUrl": "",
+    "ZohoWrites": "off",
+    "TimeScale": 1,
+    "Architecture": "arm64",
+    "CallsPerMinute": 90,
+    "CallsPerDay": 1000,
+    "CallsInFlight": 5,
+    "HttpDeadlineSeconds": 20,
+    "SendWindowSeconds": 5,
+    "ProofDelaySeconds": 300,
+    "DisplayNameTemplate": "{name} ({account_number})",
+    "StatusColumns": "on",
+    "SnapshotMaxAgeHours": 24,
+    "WorkOffHours": 2,
+    "FunctionsRole": "billing_sync_functions",
+    "LogRetentionDays": 30,
+    "AlarmEmail": "",
+    "VpcSubnetIds": "",
+    "VpcSecurityGroupIds": "",
+}
+
+
+def parameter_of(variable: str) -> str:
+    return "".join(word.capitalize() for word in variable.split("_"))
+
+
+@pytest.mark.parametrize("name", sorted(ENVIRONMENT))
+def test_a_function_has_its_groups_of_variables_and_no_other(
+    name: str, functions: dict[str, Json]
+) -> None:
+    assert set(functions[name]["Environment"]["Variables"]) == ENVIRONMENT[name]
+
+
+def test_a_variable_is_the_parameter_of_its_name_everywhere(functions: dict[str, Json]) -> None:
+    for name, function in functions.items():
+        for variable, value in function["Environment"]["Variables"].items():
+            expected = VALUES.get(variable, {"Ref": parameter_of(variable)})
+            assert value == expected, f"{name}: {variable}"
+
+
+def test_every_parameter_has_the_default_that_is_documented(template: Json) -> None:
+    parameters = template["Parameters"]
+
+    assert {k: p["Default"] for k, p in parameters.items() if "Default" in p} == DEFAULTS
+    assert set(parameters) - set(DEFAULTS) == {"OrganisationId"}
+    assert all(parameter["Description"] for parameter in parameters.values())
+
+
+def test_every_parameter_is_asked_for_in_a_group(template: Json) -> None:
+    interface = template["Metadata"]["AWS::CloudFormation::Interface"]
+    grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
+
+    assert sorted(grouped) == sorted(template["Parameters"])
+
+
+def test_writes_to_zoho_are_off_until_somebody_turns_them_on(template: Json) -> None:
+    parameter = template["Parameters"]["ZohoWrites"]
+
+    assert parameter["Default"] == "off"
+    assert parameter["AllowedValues"] == ["off", "on"]
+
+
+def test_time_is_scaled_for_a_stand_in_of_zoho_only(template: Json) -> None:
+    rule = template["Rules"]["TimeScaleNeedsAStandInForZoho"]
+
+    assert rule["RuleCondition"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "TimeScale"}, "1"]}]}
+    assert [assertion["Assert"] for assertion in rule["Assertions"]] == [
+        {"Fn::Not": [{"Fn::Equals": [{"Ref": url}, ""]}]}
+        for url in ("ZohoApiUrl", "ZohoAccountsUrl")
+    ]
