@@ -76,7 +76,7 @@ class Control:
         asked = await _read(request, Seed)
         customers = self._fake.organisation(asked.organization_id).customers
         return JSONResponse(
-            {"customer_ids": [customers.seed(one).customer_id for one in asked.customers]}
+            {"customer_ids": [made.customer_id for made in customers.seed(asked.customers)]}
         )
 
     async def reset(self, _request: Request) -> Response:

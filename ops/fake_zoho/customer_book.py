@@ -73,6 +73,8 @@ class CustomerBook:
         self._require(body, "display_name")
         if self._switches.email_required:
             self._require(body, "email")
+        self._check_currency(body)
+        self._check_name(body)
         customer = self._new(body, by=by, at=self._calendar.now())
         customer.writes = 1
         self.index.put(customer.customer_id, customer)
@@ -80,17 +82,17 @@ class CustomerBook:
             self._outbox.send("portal_invitation", "customer", customer.customer_id)
         return customer
 
-    def seed(self, made: SeedCustomer) -> Customer:
-        """Add a customer made by hand, visible in lists at once."""
-        body = read_body(made.profile, self._switches)
-        self._require(body, "display_name")
-        customer = self._new(body, by=made.created_by, at=made.created_time)
-        customer.by_api = False
-        customer.status = made.status
-        customer.outstanding = made.outstanding
-        customer.unused_credits = made.unused_credits
-        self.index.put(customer.customer_id, customer, at_once=True)
-        return customer
+    def seed(self, made: list[SeedCustomer]) -> list[Customer]:
+        """Add customers made by hand, all or none; lists show them at once.
+
+        Names may repeat: an organisation can hold namesakes from before it disallowed them.
+        """
+        bodies = [read_body(one.profile, self._switches) for one in made]
+        for body in bodies:
+            self._require(body, "display_name")
+            self._check_currency(body)
+            self._custom_values(body.custom_fields)
+        return [self._seed(body, one) for body, one in zip(bodies, made, strict=True)]
 
     def update(self, customer_id: str, sent: JsonObject) -> Customer:
         """Change the fields that were sent; the others, and other custom fields, stay."""
@@ -100,7 +102,8 @@ class CustomerBook:
             self._require(body, "display_name")
         if self._switches.email_required and "email" in body.model_fields_set:
             self._require(body, "email")
-        self._check(body, but_not=customer_id)
+        self._check_currency(body)
+        self._check_name(body, but_not=customer_id)
         custom_values = self._custom_values(body.custom_fields)
         was_in_portal = customer.profile["is_portal_enabled"]
         _merge(customer.profile, body.model_dump(exclude_unset=True, exclude={"custom_fields"}))
@@ -121,8 +124,16 @@ class CustomerBook:
         del self._customers[customer_id]
         self.index.put(customer_id, None)
 
+    def _seed(self, body: CustomerBody, made: SeedCustomer) -> Customer:
+        customer = self._new(body, by=made.created_by, at=made.created_time)
+        customer.by_api = False
+        customer.status = made.status
+        customer.outstanding = made.outstanding
+        customer.unused_credits = made.unused_credits
+        self.index.put(customer.customer_id, customer, at_once=True)
+        return customer
+
     def _new(self, body: CustomerBody, *, by: str, at: datetime) -> Customer:
-        self._check(body)
         custom_values = self._custom_values(body.custom_fields)
         profile = body.model_dump(exclude={"custom_fields"})
         profile["currency_code"] = body.currency_code or self._organisation.currency_code
@@ -147,10 +158,12 @@ class CustomerBook:
         if not str(getattr(body, name)).strip():
             raise invalid_value(name)
 
-    def _check(self, body: CustomerBody, but_not: str | None = None) -> None:
+    def _check_currency(self, body: CustomerBody) -> None:
         known = {"", self._organisation.currency_code, *self._organisation.other_currencies}
         if body.currency_code not in known:
             raise invalid_value("currency_code")
+
+    def _check_name(self, body: CustomerBody, but_not: str | None = None) -> None:
         if self._switches.allow_duplicate_display_names or not body.display_name:
             return
         # Not by the index: the server enforces this on what is committed, however recent.

@@ -75,8 +75,7 @@ class FakeZoho:
             for one in self.config.organisations
         }
         for organization_id, customers in self.config.seed.items():
-            for customer in customers:
-                self.organisations[organization_id].customers.seed(customer)
+            self.organisations[organization_id].customers.seed(customers)
 
     def stop(self) -> None:
         """Cancel what was still to be committed."""

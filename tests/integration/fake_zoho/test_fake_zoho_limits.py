@@ -14,6 +14,7 @@ from ops.fake_zoho import (
     LogEntry,
     OrganisationConfig,
     RunningFake,
+    Switches,
     Throttled,
     max_in_any_window,
     max_in_flight,
@@ -40,9 +41,7 @@ def _authorization(zoho: RunningFake) -> str:
 
 
 def _entry(arrived: float, ended: float | None = None) -> LogEntry:
-    return LogEntry(
-        sequence=1, arrived=arrived, ended=ended, method="GET", path="/", query_keys=[]
-    )
+    return LogEntry(sequence=1, arrived=arrived, ended=ended, method="GET", path="/", query_keys=[])
 
 
 def test_minute_is_a_rolling_window_and_exact(zoho: RunningFake, api: httpx.Client) -> None:
@@ -172,8 +171,7 @@ def test_one_caller_after_another_never_meets_itself() -> None:
         http.headers["Authorization"] = _authorization(zoho)
 
         codes = {
-            http.get(f"{zoho.api_url}/billing/v1/settings/taxes").json()["code"]
-            for _ in range(100)
+            http.get(f"{zoho.api_url}/billing/v1/settings/taxes").json()["code"] for _ in range(100)
         }
 
         assert codes == {0}
@@ -191,6 +189,32 @@ def test_time_scale_makes_the_minute_pass_faster() -> None:
         time.sleep(0.15)  # 90 of Zoho's seconds
 
         assert (first, http.get(url).json()["code"]) == (0, 0)
+
+
+def test_a_crowd_gets_exactly_the_limit_in_its_fullest_minute() -> None:
+    limits = Limits(calls_per_minute=15, calls_in_flight=10)
+    config = FakeZohoConfig(
+        time_scale=600,
+        organisations=[OrganisationConfig(limits=limits)],
+        switches=Switches(refused_calls_count=False),
+    )
+    with running_fake_zoho(config) as zoho:
+        headers = {"Authorization": _authorization(zoho)}
+
+        async def crowd() -> None:
+            async with httpx.AsyncClient(
+                base_url=f"{zoho.api_url}/billing/v1", headers=headers
+            ) as http:
+                for _ in range(15):
+                    await asyncio.gather(*(http.get("/settings/taxes") for _ in range(10)))
+
+        asyncio.run(crowd())
+        log = zoho.control.log(operation="list_taxes")
+
+    admitted = [entry for entry in log if entry.status == 200]
+    assert max_in_any_window(admitted, 60) == 15
+    assert {entry.code for entry in log} == {0, 44}
+    assert max_in_any_window(log, 60) > 15
 
 
 def test_limits_and_records_are_per_organisation() -> None:
@@ -249,7 +273,7 @@ def test_taxes_have_name_and_percentage(api: httpx.Client) -> None:
     ]
 
 
-def test_checks_come_in_zohos_order(zoho: RunningFake, api: httpx.Client, mint: Mint) -> None:
+def test_checks_come_in_zohos_order(zoho: RunningFake, api: httpx.Client) -> None:
     nobody = {"Authorization": ""}
     unknown_path = api.get("/nothing", headers=nobody)
     unknown_organisation = {ORGANISATION: "1"}
@@ -283,9 +307,7 @@ def test_checks_come_in_zohos_order(zoho: RunningFake, api: httpx.Client, mint: 
     assert httpx.get(f"{zoho.url}/elsewhere").json()["code"] == 5
 
 
-def test_log_tells_who_asked_what_and_what_came_of_it(
-    zoho: RunningFake, api: httpx.Client
-) -> None:
+def test_log_tells_who_asked_what_and_what_came_of_it(zoho: RunningFake, api: httpx.Client) -> None:
     zoho.control.advance_clock(5)
     api.get("/customers", params={"email": "a@mail.example", "page": "1"})
 
