@@ -576,6 +576,9 @@ class Organisations(Protocol):
 class BillingApi(Protocol):
     """Zoho Billing, with permits and token inside; every read may raise `CallFailed`."""
 
+    def make_ready(self) -> None:
+        """Have a live token at hand, so that no permit's window is spent on minting one."""
+
     def organisations(self) -> list[Organisation]:
         """List the organisations that the token may see."""
 

@@ -136,6 +136,10 @@ class CustomerRules:
         match = match_customer(customer, candidates)
         return found_of(match.kind, match.zoho_ids, match.why)
 
+    def make_ready(self) -> None:
+        """Have a live token at hand."""
+        self._api.make_ready()
+
     def send(self, write: Write, permit: Permit) -> Remote:
         """Create or update the customer."""
         if write.zoho_id is None:

@@ -66,6 +66,9 @@ class EntityRules(Protocol):
         :raises LookUpFailed: the look proves nothing.
         """
 
+    def make_ready(self) -> None:
+        """Have a live token at hand, so that no intent's window is spent on minting one."""
+
     def send(self, write: Write, permit: Permit) -> Remote:
         """Make the one call of `write`."""
 

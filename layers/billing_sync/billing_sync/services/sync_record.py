@@ -304,6 +304,7 @@ class _Attempt:
             return self._call_once(write)
 
     def _call_once(self, write: Write) -> tuple[Intent, Remote]:
+        self._rules.make_ready()
         intent, permit = self._open_intent(write)
         self._sent = True
         started = self._clock.monotonic()

@@ -9,8 +9,9 @@ from typing import Final
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import URL, Connection, Engine, text
 
+from billing_sync.adapters.postgres.engine import make_engine
 from billing_sync.domain.steps import MigrateAnswer
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
@@ -61,13 +62,22 @@ $$
 """
 
 
-def migrate(engine: Engine, *, functions_role: str, views_directory: Path) -> MigrateAnswer:
+def migrate(
+    engine: Engine | URL | str, *, functions_role: str, views_directory: Path
+) -> MigrateAnswer:
     """Migrate as the owner; safe to repeat.
 
+    :param engine: the owner's engine, or the URL of one that is made for this and disposed of.
     :param functions_role: the role of all other functions; it must exist.
     :param views_directory: holds one `<name>.sql` for each view, in the order of their names.
     :raises sqlalchemy.exc.DBAPIError: a statement was refused; nothing was changed.
     """
+    if not isinstance(engine, Engine):
+        owner = make_engine(engine)
+        try:
+            return migrate(owner, functions_role=functions_role, views_directory=views_directory)
+        finally:
+            owner.dispose()
     with engine.begin() as connection:
         connection.execute(text("CREATE SCHEMA IF NOT EXISTS billing_sync"))
         connection.execute(text("CREATE SCHEMA IF NOT EXISTS billing_source"))

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row, text
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from billing_sync.adapters.postgres.quota import take_permit
-from billing_sync.domain.errors import FenceLost, LogNotWritten
+from billing_sync.domain.errors import FenceLost, LogNotWritten, NotNow
 from billing_sync.domain.states import EntityType, State, states_where
 from billing_sync.domain.timing import Timing
 from billing_sync.ports import (
@@ -290,6 +290,10 @@ INSERT_LOG: Final = text("""
 """)
 
 
+STALLED_IN_TRANSACTION: Final = "25P03"
+"""SQLSTATE of idle_in_transaction_session_timeout: the server rolled our transaction back."""
+
+
 class PostgresRecords:
     """The sync records of one organisation (`SyncRecords`)."""
 
@@ -300,12 +304,17 @@ class PostgresRecords:
         timing: Timing,
         *,
         monotonic: Callable[[], float] = time.monotonic,
+        note_refused_trigger: Callable[[], None] = lambda: None,
     ) -> None:
-        """Keep what every statement needs; nothing is opened yet."""
+        """Keep what every statement needs; nothing is opened yet.
+
+        `note_refused_trigger` is the quota's: a trigger's refusal is rolled back with the fence.
+        """
         self._engine = engine
         self._organisation_id = organisation_id
         self._timing = timing
         self._monotonic = monotonic
+        self._note_refused_trigger = note_refused_trigger
 
     def signal(self, record: RecordKey) -> None:
         """Count a signal; a record that is not there yet becomes `pending`."""
@@ -346,36 +355,56 @@ class PostgresRecords:
         """Fence, take the permit and write the intent, or none of it."""
         # The window starts before the transaction does: a stall inside it must count.
         send_by = self._monotonic() + self._timing.send_window_seconds
+        try:
+            with self._engine.begin() as connection:
+                return self._open_intent(connection, claim, write, priority, run_id, send_by)
+        except NotNow:
+            if priority is Priority.TRIGGER:
+                self._note_refused_trigger()
+            raise
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) == STALLED_IN_TRANSACTION:
+                raise FenceLost(f"stalled while opening an intent of {claim.record}") from error
+            raise
+
+    def _open_intent(  # noqa: PLR0913, PLR0917 - one transaction's facts
+        self,
+        connection: Connection,
+        claim: Claim,
+        write: Write,
+        priority: Priority,
+        run_id: str | None,
+        send_by: float,
+    ) -> tuple[Intent, Permit]:
         key = self._key(claim.record)
-        with self._engine.begin() as connection:
-            fenced = connection.execute(
-                FENCE,
-                {
-                    **key,
-                    "claim_id": claim.claim_id,
-                    "lease": self._timing.lease_seconds,
-                    "fingerprint": write.fingerprint,
-                },
-            )
-            if fenced.rowcount == 0:
-                raise FenceLost(f"the claim on {claim.record} is lost")
-            permit = take_permit(
-                connection, self._organisation_id, priority, self._timing, send_by=send_by
-            )
-            row = connection.execute(
-                INSERT_INTENT,
-                {
-                    **key,
-                    "step": write.step,
-                    "method": write.method,
-                    "claim_id": claim.claim_id,
-                    "key": write.key,
-                    "figures": json.dumps(write.figures),
-                    "fingerprint": write.fingerprint,
-                    "zoho_id": write.zoho_id,
-                    "run_id": run_id,
-                },
-            ).one()
+        fenced = connection.execute(
+            FENCE,
+            {
+                **key,
+                "claim_id": claim.claim_id,
+                "lease": self._timing.lease_seconds,
+                "fingerprint": write.fingerprint,
+            },
+        )
+        if fenced.rowcount == 0:
+            raise FenceLost(f"the claim on {claim.record} is lost")
+        permit = take_permit(
+            connection, self._organisation_id, priority, self._timing, send_by=send_by
+        )
+        row = connection.execute(
+            INSERT_INTENT,
+            {
+                **key,
+                "step": write.step,
+                "method": write.method,
+                "claim_id": claim.claim_id,
+                "key": write.key,
+                "figures": json.dumps(write.figures),
+                "fingerprint": write.fingerprint,
+                "zoho_id": write.zoho_id,
+                "run_id": run_id,
+            },
+        ).one()
         return _intent(row), permit
 
     def close_intent(self, intent: Intent, closed_as: str) -> None:

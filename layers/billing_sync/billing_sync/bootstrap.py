@@ -1,0 +1,439 @@
+"""The composition root: the only module that names adapters. Nothing is built before it is used."""
+
+import threading
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from billing_sync.adapters.clock import SystemClock
+from billing_sync.config import (
+    ACCOUNT_NUMBER_LABEL,
+    CommonSettings,
+    DatabaseSettings,
+    OwnerSettings,
+    StorageSettings,
+    SyncSettings,
+    ZohoSettings,
+)
+from billing_sync.domain.customers import DisplayNames
+from billing_sync.domain.states import EntityType
+from billing_sync.domain.steps import MigrateAnswer
+from billing_sync.domain.timing import Timing
+from billing_sync.ports import BillingApi, Clock, Quota, RunFiles, Tokens, TokenStore
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from billing_sync.adapters.postgres.organisations import PostgresOrganisations
+    from billing_sync.adapters.postgres.quota import PostgresQuota
+    from billing_sync.adapters.postgres.records import PostgresRecords
+    from billing_sync.adapters.postgres.runs import PostgresRuns
+    from billing_sync.adapters.postgres.snapshots import PostgresSnapshots
+    from billing_sync.adapters.postgres.source import PostgresSource, PostgresStatusColumns
+    from billing_sync.adapters.secrets import Secrets
+    from billing_sync.adapters.zoho.oauth import ZohoCredentials
+    from billing_sync.services.backfill.conclude import Conclude
+    from billing_sync.services.backfill.plan import MakePlan
+    from billing_sync.services.backfill.report import MakeReport
+    from billing_sync.services.backfill.snapshot import SnapshotStep
+    from billing_sync.services.backfill.sync_batch import SyncBatch
+    from billing_sync.services.backfill.verify import Verify
+    from billing_sync.services.operate import Operate
+    from billing_sync.services.preflight import Preflight
+    from billing_sync.services.sync_record import SyncRecord
+    from billing_sync.services.take_snapshot import TakeSnapshot
+
+WORKERS: Final = 4
+"""How many records a batch works on side by side; the quota's in-flight limit is the true bound."""
+
+
+class Container:
+    """Everything of one environment, each part made on first use and kept.
+
+    Tests give their own parts by assigning to an attribute before it is used.
+    """
+
+    def __init__(self, environment: dict[str, str] | None = None) -> None:
+        """Read nothing yet; `environment` stands in for the process's own."""
+        self._environment = environment
+
+    # -------------------------------------------------------------------------------- settings
+
+    @cached_property
+    def common(self) -> CommonSettings:
+        """What every function knows."""
+        return CommonSettings.from_environment(self._environment)
+
+    @cached_property
+    def zoho(self) -> ZohoSettings:
+        """Zoho's settings."""
+        return ZohoSettings.from_environment(self._environment)
+
+    @cached_property
+    def sync(self) -> SyncSettings:
+        """How records are sent."""
+        return SyncSettings.from_environment(self._environment)
+
+    @cached_property
+    def timing(self) -> Timing:
+        """The protocol's durations; a function without Zoho's settings only scales."""
+        if "ZOHO_SECRET_ARN" in self._variables:
+            return self.zoho.timing
+        return Timing(scale=self.common.time_scale)
+
+    @property
+    def _variables(self) -> dict[str, str]:
+        import os
+
+        return dict(os.environ) if self._environment is None else self._environment
+
+    # ------------------------------------------------------------------------------------ parts
+
+    @cached_property
+    def clock(self) -> Clock:
+        """The process's clock."""
+        return SystemClock()
+
+    @cached_property
+    def secrets(self) -> "Secrets":
+        """Secrets Manager."""
+        from billing_sync.adapters.secrets import Secrets
+
+        return Secrets()
+
+    @cached_property
+    def engine(self) -> "Engine":
+        """The functions' engine: a connection for each worker, and one for the batch itself."""
+        from billing_sync.adapters.postgres.engine import make_engine, make_url
+
+        settings = DatabaseSettings.from_environment(self._environment)
+        secret = self.secrets.read(settings.database_secret_arn)
+        return make_engine(make_url(secret), connections=WORKERS + 1)
+
+    @cached_property
+    def credentials(self) -> "ZohoCredentials":
+        """Zoho's client and refresh token."""
+        return self.secrets.zoho_credentials(self.zoho.zoho_secret_arn)
+
+    @cached_property
+    def http(self) -> Any:
+        """The HTTP client that keeps to the send window and the deadline."""
+        from billing_sync.adapters.zoho.transport import open_http
+
+        return open_http(self.clock.monotonic)
+
+    @cached_property
+    def token_store(self) -> TokenStore:
+        """The secret of the access token."""
+        from billing_sync.adapters.secrets import SecretTokenStore
+
+        return SecretTokenStore(
+            self.secrets,
+            self.zoho.zoho_token_secret_arn,
+            self.credentials.key(self.zoho.accounts_url),
+        )
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """The token that all workers share."""
+        from billing_sync.adapters.postgres.token import PostgresTokenRecord
+        from billing_sync.adapters.zoho.oauth import ZohoOAuth
+        from billing_sync.services.tokens import SharedToken
+
+        accounts_url = self.zoho.accounts_url
+        record = PostgresTokenRecord(self.engine, self.credentials.key(accounts_url), self.timing)
+        mint = ZohoOAuth(
+            self.http, accounts_url, self.credentials, self.timing, self.clock.monotonic
+        )
+        return SharedToken(record, self.token_store, mint, self.timing, self.clock)
+
+    @cached_property
+    def quota(self) -> "PostgresQuota":
+        """The governor, told the configured limits."""
+        from billing_sync.adapters.postgres.quota import PostgresQuota
+
+        quota = PostgresQuota(
+            self.engine, self.common.organisation_id, self.timing, self.clock.monotonic
+        )
+        if "ZOHO_SECRET_ARN" in self._variables:
+            quota.configure(
+                self.zoho.calls_per_minute, self.zoho.calls_per_day, self.zoho.calls_in_flight
+            )
+        return quota
+
+    @cached_property
+    def api(self) -> BillingApi:
+        """Zoho Billing."""
+        from billing_sync.adapters.zoho.client import ZohoBilling
+        from billing_sync.adapters.zoho.client import ZohoSettings as ClientSettings
+
+        settings = ClientSettings(
+            organisation_id=self.common.organisation_id,
+            writes=self.zoho.zoho_writes == "on",
+            api_url=self.zoho.api_url,
+            account_number_label=ACCOUNT_NUMBER_LABEL,
+        )
+        return ZohoBilling(self.http, self.tokens, self.quota, settings, self.timing, self.clock)
+
+    @cached_property
+    def names(self) -> DisplayNames:
+        """The display names' template."""
+        return DisplayNames(self.sync.display_name_template)
+
+    @cached_property
+    def records(self) -> "PostgresRecords":
+        """The sync records."""
+        from billing_sync.adapters.postgres.records import PostgresRecords
+
+        return PostgresRecords(
+            self.engine,
+            self.common.organisation_id,
+            self.timing,
+            note_refused_trigger=lambda: self.quota.note_refused_trigger(),
+        )
+
+    @cached_property
+    def source(self) -> "PostgresSource":
+        """The provider's rows."""
+        from billing_sync.adapters.postgres.source import PostgresSource
+
+        return PostgresSource(self.engine, self.common.organisation_id)
+
+    @cached_property
+    def status_columns(self) -> "PostgresStatusColumns":
+        """The application's own columns about the sync."""
+        from billing_sync.adapters.postgres.source import PostgresStatusColumns
+
+        return PostgresStatusColumns(
+            self.engine, self.common.organisation_id, enabled=self.sync.status_columns == "on"
+        )
+
+    @cached_property
+    def snapshots(self) -> "PostgresSnapshots":
+        """What Zoho holds, in our tables."""
+        from billing_sync.adapters.postgres.snapshots import PostgresSnapshots
+
+        return PostgresSnapshots(self.engine, self.common.organisation_id)
+
+    @cached_property
+    def organisations(self) -> "PostgresOrganisations":
+        """What is known of Zoho's organisation."""
+        from billing_sync.adapters.postgres.organisations import PostgresOrganisations
+
+        return PostgresOrganisations(self.engine, self.common.organisation_id)
+
+    @cached_property
+    def runs(self) -> "PostgresRuns":
+        """The runs, their plans and findings."""
+        from billing_sync.adapters.postgres.runs import PostgresRuns
+
+        return PostgresRuns(self.engine, self.common.organisation_id, self.timing)
+
+    @cached_property
+    def run_files(self) -> RunFiles:
+        """The bucket of plans and reports."""
+        from billing_sync.adapters.s3 import S3RunFiles
+
+        return S3RunFiles(StorageSettings.from_environment(self._environment).runs_bucket)
+
+    @cached_property
+    def executions(self) -> Any:
+        """The executions of the state machine."""
+        from billing_sync.adapters.step_functions import StepFunctionsExecutions
+
+        return StepFunctionsExecutions()
+
+    # --------------------------------------------------------------------------------- services
+
+    @cached_property
+    def take_snapshot(self) -> "TakeSnapshot":
+        """The walk over Zoho's customers."""
+        from billing_sync.services.take_snapshot import TakeSnapshot
+
+        return TakeSnapshot(
+            self.source,
+            self.snapshots,
+            self.api,
+            self.names,
+            max_age_seconds=self.timing.scaled(self.sync.snapshot_max_age_hours * 3600),
+        )
+
+    @cached_property
+    def sync_record(self) -> "SyncRecord":
+        """The use case that everything else calls."""
+        from billing_sync.services.customers import CustomerRules
+        from billing_sync.services.sync_record import SyncRecord
+
+        customers = CustomerRules(
+            self.source,
+            self.snapshots,
+            self.take_snapshot,
+            self.api,
+            self.organisations,
+            self.names,
+            account_label=ACCOUNT_NUMBER_LABEL,
+        )
+        return SyncRecord(
+            self.records,
+            {EntityType.CUSTOMER: customers},
+            self.status_columns,
+            self.clock,
+            self.timing,
+        )
+
+    @cached_property
+    def snapshot(self) -> "SnapshotStep":
+        """The step `Snapshot`."""
+        from billing_sync.services.backfill.snapshot import SnapshotStep
+
+        return SnapshotStep(self.runs, self.take_snapshot, self.timing)
+
+    @cached_property
+    def plan(self) -> "MakePlan":
+        """The step `Plan`."""
+        from billing_sync.services.backfill.plan import MakePlan
+
+        return MakePlan(
+            self.runs,
+            self.source,
+            self.records,
+            self.snapshots,
+            self.organisations,
+            self.quota,
+            self.run_files,
+            self.names,
+            self.timing,
+            account_label=ACCOUNT_NUMBER_LABEL,
+        )
+
+    @cached_property
+    def sync_batch(self) -> "SyncBatch":
+        """The steps `SyncBatch` and `WorkOffDue`."""
+        from billing_sync.services.backfill.sync_batch import SyncBatch
+
+        return SyncBatch(
+            self.runs,
+            self.records,
+            self.sync_record,
+            self.quota,
+            self.executions,
+            self.clock,
+            self.timing,
+            workers=WORKERS,
+            work_off_seconds=self.timing.scaled(self.sync.work_off_hours * 3600),
+        )
+
+    @cached_property
+    def verify(self) -> "Verify":
+        """The step `Verify`."""
+        from billing_sync.services.backfill.verify import Verify
+
+        return Verify(self.runs, self.take_snapshot, self.verification, self.records, self.api)
+
+    @cached_property
+    def verification(self) -> Any:
+        """Both sides side by side, in our tables."""
+        from billing_sync.adapters.postgres.verification import PostgresVerification
+
+        return PostgresVerification(self.engine, self.common.organisation_id)
+
+    @cached_property
+    def report(self) -> "MakeReport":
+        """The step `Report`."""
+        from billing_sync.services.backfill.report import MakeReport
+
+        return MakeReport(self.runs, self.verification, self.quota, self.run_files)
+
+    @cached_property
+    def conclude(self) -> "Conclude":
+        """The step `Conclude`."""
+        from billing_sync.services.backfill.conclude import Conclude
+
+        return Conclude(self.runs, self.verification)
+
+    @cached_property
+    def preflight(self) -> "Preflight":
+        """The step `Preflight`."""
+        from billing_sync.services.preflight import Preflight
+
+        raise NotImplementedError(Preflight)
+
+    @cached_property
+    def operate(self) -> "Operate":
+        """What operators ask for."""
+        from billing_sync.services.operate import Operate
+
+        return Operate(
+            self.runs, self.records, self.source, self.organisations, self.quota, self.verification
+        )
+
+    @cached_property
+    def migrate(self) -> Callable[[Path], MigrateAnswer]:
+        """Migrations, views and rights, as the owner."""
+        from billing_sync.adapters.postgres.engine import make_engine, make_url
+        from billing_sync.adapters.postgres.migrate import migrate
+
+        settings = OwnerSettings.from_environment(self._environment)
+        engine = make_engine(make_url(self.secrets.read(settings.database_owner_secret_arn)))
+        return lambda views_directory: migrate(
+            engine, functions_role=settings.functions_role, views_directory=views_directory
+        )
+
+
+_container: Container | None = None
+_making = threading.Lock()
+
+
+def container() -> Container:
+    """Give the process's container; a Lambda keeps it while it is warm."""
+    global _container  # noqa: PLW0603 - the one place where a warm Lambda keeps what it made
+    with _making:
+        if _container is None:
+            _container = Container()
+        return _container
+
+
+def preflight() -> "Preflight":
+    """Give the step `Preflight`."""
+    return container().preflight
+
+
+def snapshot() -> "SnapshotStep":
+    """Give the step `Snapshot`."""
+    return container().snapshot
+
+
+def plan() -> "MakePlan":
+    """Give the step `Plan`."""
+    return container().plan
+
+
+def sync_batch() -> "SyncBatch":
+    """Give the steps `SyncBatch` and `WorkOffDue`."""
+    return container().sync_batch
+
+
+def verify() -> "Verify":
+    """Give the step `Verify`."""
+    return container().verify
+
+
+def report() -> "MakeReport":
+    """Give the step `Report`."""
+    return container().report
+
+
+def conclude() -> "Conclude":
+    """Give the step `Conclude`."""
+    return container().conclude
+
+
+def operate() -> "Operate":
+    """Give what operators ask for."""
+    return container().operate
+
+
+def migrate() -> Callable[[Path], MigrateAnswer]:
+    """Give migrations, views and rights."""
+    return container().migrate

@@ -1,0 +1,126 @@
+"""Real PostgreSQL and fake Zoho over HTTP, wired by the product's own composition root."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import text
+
+from billing_sync.adapters.postgres.engine import make_engine
+from billing_sync.adapters.zoho.oauth import ZohoCredentials
+from billing_sync.bootstrap import Container
+from billing_sync.domain.states import EntityType
+from billing_sync.ports import AccessToken, Priority, RecordKey, TokenStore
+from billing_sync.services.sync_record import Outcome
+from ops.fake_zoho import Credential, FakeZohoConfig, RunningFake, running_fake_zoho
+from ops.local_stack.postgres import FUNCTIONS_ROLE, Database
+
+ORGANISATION = "60098765432"
+
+
+class MemoryTokenStore(TokenStore):
+    """The token's secret, in memory; share one between containers to share the token."""
+
+    def __init__(self) -> None:
+        self.token: AccessToken | None = None
+
+    def read(self) -> AccessToken | None:
+        return self.token
+
+    def write(self, token: AccessToken) -> None:
+        self.token = token
+
+
+class World:
+    """One organisation's both sides. `container()` gives a further worker, a process of its own."""
+
+    def __init__(self, database: Database, zoho: RunningFake, **environment: str) -> None:
+        self.database = database
+        self.zoho = zoho
+        self.store = MemoryTokenStore()
+        self._environment = {
+            "ORGANISATION_ID": ORGANISATION,
+            "TIME_SCALE": "100",
+            "ZOHO_SECRET_ARN": "in memory",
+            "ZOHO_TOKEN_SECRET_ARN": "in memory",
+            "ZOHO_API_URL": zoho.api_url,
+            "ZOHO_ACCOUNTS_URL": zoho.accounts_url,
+            "ZOHO_WRITES": "on",
+            "HTTP_DEADLINE_SECONDS": "2",
+            "SEND_WINDOW_SECONDS": "1",
+            "PROOF_DELAY_SECONDS": "60",
+            "CALLS_PER_DAY": "100000",
+            **environment,
+        }
+        self._containers: list[Container] = []
+        self.worker = self.container()
+        self.worker.organisations.learn("Demo Telecoms", "ZAR", "Africa/Johannesburg")
+
+    def container(self, **environment: str) -> Container:
+        container = Container({**self._environment, **environment})
+        credential = Credential()
+        container.engine = make_engine(self.database.url(FUNCTIONS_ROLE), connections=5)
+        container.credentials = ZohoCredentials(
+            credential.client_id, credential.client_secret, credential.refresh_token
+        )
+        container.token_store = self.store
+        self._containers.append(container)
+        return container
+
+    def close(self) -> None:
+        for container in self._containers:
+            container.engine.dispose()
+            container.http.close()
+
+    # ------------------------------------------------------------------------------ shorthands
+
+    def customer_id(self, account_number: str) -> str:
+        return str(
+            self.sql("SELECT id FROM customers WHERE account_number = :a", a=account_number)[0].id
+        )
+
+    def customer(self, account_number: str) -> RecordKey:
+        return RecordKey(EntityType.CUSTOMER, self.customer_id(account_number))
+
+    def sync(self, account_number: str, container: Container | None = None) -> Outcome:
+        worker = container or self.worker
+        return worker.sync_record(self.customer(account_number), priority=Priority.TRIGGER)
+
+    def record(self, account_number: str, organisation: str = ORGANISATION) -> Any:
+        rows = self.sql(
+            "SELECT * FROM billing_sync.records WHERE organisation_id = :o AND entity_id = :id",
+            o=organisation,
+            id=self.customer_id(account_number),
+        )
+        return rows[0] if rows else None
+
+    def in_zoho(self, account_number: str) -> list[dict[str, Any]]:
+        """Give the customers of fake Zoho that bear the account number in name or custom field."""
+        return [
+            customer
+            for customer in self.zoho.control.customers()
+            if account_number in customer["display_name"]
+            or any(f["value"] == account_number for f in customer["custom_fields"])
+        ]
+
+    def sql(self, statement: str, **values: Any) -> list[Any]:
+        """Run a statement as the superuser, who may look into both schemas."""
+        engine = make_engine(self.database.superuser_url)
+        try:
+            with engine.begin() as connection:
+                result = connection.execute(text(statement), values)
+                return list(result.all()) if result.returns_rows else []
+        finally:
+            engine.dispose()
+
+
+@contextmanager
+def world(
+    database: Database, config: FakeZohoConfig | None = None, **environment: str
+) -> Iterator[World]:
+    with running_fake_zoho(config or FakeZohoConfig(time_scale=100)) as zoho:
+        made = World(database, zoho, **environment)
+        try:
+            yield made
+        finally:
+            made.close()
