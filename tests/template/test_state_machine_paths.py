@@ -77,6 +77,13 @@ def test_a_plan_goes_from_the_plan_to_the_report_and_ends_green(backfill: Backfi
     assert "SyncBatch" not in [function for function, _ in run.calls]
 
 
+def test_only_the_word_apply_leads_to_a_write(backfill: Backfill) -> None:
+    run = backfill(Preflight=[preflight_says(mode="dry-run")])
+
+    assert (run.status, run.path[-1]) == ("FAILED", "PlanNext")
+    assert "SyncBatch" not in [function for function, _ in run.calls]
+
+
 def test_an_apply_works_off_each_phase_then_what_is_due_then_compares(backfill: Backfill) -> None:
     run = backfill(Preflight=[preflight_says(phases=["customers", "subscriptions", "invoices"])])
 
