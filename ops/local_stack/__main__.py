@@ -64,7 +64,7 @@ def main() -> int:
     except Interrupted as interruption:
         return interruption.exit_code
     except StackError as error:
-        console.print(str(error), style="red", markup=False)
+        console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 1
 
 

@@ -1,6 +1,7 @@
 """Build and deploy a template with the real AWS SAM command line tool."""
 
 import fcntl
+import hashlib
 import json
 import os
 import platform
@@ -10,8 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Final
 
-import boto3
-
+from ops.local_stack.clients import Clients
 from ops.local_stack.interruptions import held
 from ops.local_stack.ministack import REGION, root_environment
 from ops.local_stack.processes import (
@@ -38,8 +38,9 @@ def host_architecture() -> str:
 class SamBuild:
     """`sam build`, running beside other work until `finish` is called.
 
-    The cache and the build folder are one for the whole checkout; one build at a time works in
-    them. `finish` answers a copy (of links, so it costs nothing) that no later build touches.
+    The cache and the build folder of a template are one for the whole checkout; one build at a
+    time works in them. `finish` answers a copy (of links, so it costs nothing) that no later
+    build touches.
     """
 
     def __init__(self, template: Path, *, log: Path) -> None:
@@ -50,7 +51,7 @@ class SamBuild:
 
     def start(self) -> None:
         """Start building; waits for another build that is under way in this checkout."""
-        home = _build_home()
+        home = _build_home(self.template)
         self._lock = (home / ".lock").open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         architecture = host_architecture()
@@ -64,14 +65,14 @@ class SamBuild:
                     *("--template-file", self.template),
                     *("--build-dir", home / "build"),
                     *("--cache-dir", home / "cache"),
-                    *("--config-file", _no_config(home)),
+                    *("--config-file", _no_config()),
                     *("--parameter-overrides", f"Architecture={architecture}"),
                     *("--region", REGION),
                     "--cached",
                     "--parallel",
                 ],
                 environment={
-                    **_tool_environment(home),
+                    **_tool_environment(),
                     "LAYER_PLATFORM": f"{machine}-manylinux_2_28",
                 },
                 log=self.log,
@@ -90,7 +91,7 @@ class SamBuild:
                 raise StackError(f"sam build failed:\n{tail(self.log)}\nits log: {self.log}")
             # Beside the build folder, since the template names files of the project (the state
             # machine) by their path from there.
-            home = _build_home()
+            home = _build_home(self.template)
             destination = Path(tempfile.mkdtemp(prefix="deploy-", dir=home))
             shutil.copytree(
                 home / "build", destination, copy_function=_link_or_copy, dirs_exist_ok=True
@@ -113,7 +114,7 @@ def deploy(
     build: Path,
     *,
     stack_name: str,
-    endpoint_url: str,
+    clients: Clients,
     parameters: Mapping[str, str | int | float],
     log: Path,
 ) -> dict[str, str]:
@@ -121,15 +122,8 @@ def deploy(
 
     Deploying again without a change is no error.
     """
-    home = _build_home()
-    environment = {**_tool_environment(home), **root_environment(endpoint_url)}
-    clients = boto3.session.Session(
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-        region_name=REGION,
-    )
     # With a bucket of our own the tool need not deploy a stack for one first.
-    clients.client("s3", endpoint_url=endpoint_url).create_bucket(Bucket=_ARTIFACTS_BUCKET)
+    clients.s3.create_bucket(Bucket=_ARTIFACTS_BUCKET)
     # From a file: no shell-like quoting of values that hold blanks or braces. (JSON is YAML.)
     overrides = build / "parameters.yaml"
     overrides.write_text(json.dumps(dict(parameters)), encoding="utf-8")
@@ -141,7 +135,7 @@ def deploy(
                 environment_program(".venv-sam", "sam"),
                 "deploy",
                 *("--template-file", build / "template.yaml"),
-                *("--config-file", _no_config(home)),
+                *("--config-file", _no_config()),
                 *("--stack-name", stack_name),
                 *("--s3-bucket", _ARTIFACTS_BUCKET),
                 *("--region", REGION),
@@ -151,7 +145,7 @@ def deploy(
                 "--no-fail-on-empty-changeset",
                 "--no-progressbar",
             ],
-            environment=environment,
+            environment={**_tool_environment(), **root_environment(clients.endpoint_url)},
             log=log,
             cwd=build,
         )
@@ -160,28 +154,25 @@ def deploy(
             raise StackError(f"sam deploy failed:\n{tail(log)}\nits log: {log}")
     finally:
         process.end()
-    described = clients.client("cloudformation", endpoint_url=endpoint_url).describe_stacks(
-        StackName=stack_name
-    )
+    described = clients.cloudformation.describe_stacks(StackName=stack_name)
     outputs = described["Stacks"][0].get("Outputs", [])
     return {output["OutputKey"]: output["OutputValue"] for output in outputs}
 
 
-def _build_home() -> Path:
-    home = project_root() / "build" / "sam"
+def _build_home(template: Path) -> Path:
+    """Answer where a template is built: the tool clears away what another template left there."""
+    name = hashlib.sha256(bytes(template.resolve())).hexdigest()[:8]
+    home = project_root() / "build" / "sam" / f"{template.stem}-{name}"
     home.mkdir(parents=True, exist_ok=True)
     return home
 
 
-def _no_config(home: Path) -> Path:
-    """Answer an empty configuration: samconfig.toml is for deployments to AWS."""
-    path = home / "samconfig.toml"
-    if not path.exists():
-        path.write_text("version = 0.1\n", encoding="utf-8")
-    return path
+def _no_config() -> Path:
+    """Answer an empty configuration: the project's samconfig.toml is for deployments to AWS."""
+    return Path(__file__).with_name("samconfig.toml")
 
 
-def _tool_environment(home: Path) -> dict[str, str]:
+def _tool_environment() -> dict[str, str]:
     programs = environment_program(".venv", "python").parent
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
@@ -193,7 +184,7 @@ def _tool_environment(home: Path) -> dict[str, str]:
         # How often it asks CloudFormation for news; a round-trip here costs next to nothing.
         "SAM_CLI_POLL_DELAY": "0.5",
         # Where the tool remembers when it last looked for a newer version of itself.
-        "__SAM_CLI_APP_DIR": str(home / "tool"),
+        "__SAM_CLI_APP_DIR": str(project_root() / "build" / "sam" / "tool"),
         # For bucket names and the like the tool asks for credentials even to build.
         **root_environment("http://127.0.0.1:9"),
     }

@@ -7,17 +7,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ops.demo.load import APPLICATION_SQL, load
 from ops.fake_zoho.config import FakeZohoConfig
+from ops.local_stack.clients import Clients
 from ops.local_stack.interruptions import held, interruptible
-from ops.local_stack.ministack import REGION, ROOT_ACCESS_KEY, ROOT_SECRET_KEY, Ministack
+from ops.local_stack.ministack import Ministack
 from ops.local_stack.postgres import (
     APPLICATION_ROLE,
     FUNCTIONS_ROLE,
@@ -37,19 +37,8 @@ from ops.local_stack.processes import (
 from ops.local_stack.sam import SamBuild, deploy, host_architecture
 from ops.local_stack.state import PostgresState, StackState, ZohoState, end_abandoned
 
-if TYPE_CHECKING:
-    from mypy_boto3_cloudformation import CloudFormationClient
-    from mypy_boto3_lambda import LambdaClient
-    from mypy_boto3_logs import CloudWatchLogsClient
-    from mypy_boto3_s3 import S3Client
-    from mypy_boto3_secretsmanager import SecretsManagerClient
-    from mypy_boto3_stepfunctions import SFNClient
-
 RUNS: Final = project_root() / "build" / "run"
 DATABASE: Final = "isp"
-
-# Longer than any function may take.
-_INVOKE_SECONDS: Final = 910
 
 
 class Progress(Protocol):
@@ -72,44 +61,6 @@ class StackOptions:
     template: Path = project_root() / "template.yaml"
     # Added to those that make the template run here.
     parameters: Mapping[str, str | int | float] = field(default_factory=dict)
-
-
-class Clients:
-    """The clients of one local AWS, with the root's credentials."""
-
-    def __init__(self, endpoint_url: str) -> None:
-        self._session = boto3.session.Session(
-            aws_access_key_id=ROOT_ACCESS_KEY,
-            aws_secret_access_key=ROOT_SECRET_KEY,
-            region_name=REGION,
-        )
-        self._endpoint_url = endpoint_url
-        # A second attempt at an invocation would be a second invocation.
-        self._config = Config(read_timeout=_INVOKE_SECONDS, retries={"total_max_attempts": 1})
-
-    @property
-    def cloudformation(self) -> "CloudFormationClient":
-        return self._session.client("cloudformation", endpoint_url=self._endpoint_url)
-
-    @property
-    def functions(self) -> "LambdaClient":
-        return self._session.client("lambda", endpoint_url=self._endpoint_url, config=self._config)
-
-    @property
-    def logs(self) -> "CloudWatchLogsClient":
-        return self._session.client("logs", endpoint_url=self._endpoint_url)
-
-    @property
-    def s3(self) -> "S3Client":
-        return self._session.client("s3", endpoint_url=self._endpoint_url)
-
-    @property
-    def secrets(self) -> "SecretsManagerClient":
-        return self._session.client("secretsmanager", endpoint_url=self._endpoint_url)
-
-    @property
-    def step_functions(self) -> "SFNClient":
-        return self._session.client("stepfunctions", endpoint_url=self._endpoint_url)
 
 
 class LocalStack:
@@ -173,6 +124,7 @@ class LocalStack:
             self._keep(built)
         with self._step("sam deploy"):
             self._deploy(built)
+        self._parts.callback(self._save_function_logs)
         with self._step("fill in the secrets"):
             self._fill_in_secrets()
         with self._step("migrate"):
@@ -182,15 +134,15 @@ class LocalStack:
         """End every part and remove its data; logs stay. A second Ctrl-C does not break it off."""
         with held():
             try:
-                self._save_function_logs()
-            finally:
                 self._parts.close()
+            finally:
                 self.state.end()
 
     def detach(self) -> None:
         """Leave it running after this process; `make down`, or `StackState.end`, ends it."""
         with held():
             self._postgres.detach()
+            self.clients.close()
             self.state.owner = None
             self.state.save()
             self._parts.pop_all()
@@ -203,9 +155,12 @@ class LocalStack:
     def database(self) -> Database:
         return self.state.database
 
-    @property
+    @cached_property
     def clients(self) -> Clients:
-        return clients_of(self.state)
+        """AWS clients, closed when the stack stops."""
+        clients = clients_of(self.state)
+        self._parts.callback(clients.close)
+        return clients
 
     def invoke(self, output: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Invoke the function that an output of the stack names; answer what it answered.
@@ -213,7 +168,7 @@ class LocalStack:
         Raises `StackError` if the function raised; the log of the functions says where.
         """
         try:
-            return invoke(self.state, output, payload)
+            return invoke(self.clients, self.state, output, payload)
         except StackError:
             self._save_function_logs()
             raise
@@ -286,7 +241,7 @@ class LocalStack:
         self.state.outputs = deploy(
             built,
             stack_name=self.options.stack_name,
-            endpoint_url=self.state.aws_environment["AWS_ENDPOINT_URL"],
+            clients=self.clients,
             parameters={
                 "OrganisationId": zoho.organization_id,
                 "ZohoApiUrl": zoho.api_url,
@@ -338,11 +293,9 @@ class LocalStack:
 
     def _save_function_logs(self) -> None:
         """Write what the functions logged to `functions.log`; local AWS takes it along."""
-        if not self.state.outputs:
-            return
         with self.log("functions").open("w", encoding="utf-8") as file:
             try:
-                for line in function_logs(self.state):
+                for line in function_logs(self.clients):
                     file.write(line + "\n")
             except (BotoCoreError, ClientError) as error:
                 # On the way down this is the least of the troubles: say so where one looks.
@@ -354,9 +307,11 @@ def clients_of(state: StackState) -> Clients:
     return Clients(state.aws_environment["AWS_ENDPOINT_URL"])
 
 
-def invoke(state: StackState, output: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+def invoke(
+    clients: Clients, state: StackState, output: str, payload: Mapping[str, Any]
+) -> dict[str, Any]:
     """Invoke the function that an output of the stack names; answer what it answered."""
-    answer = clients_of(state).functions.invoke(
+    answer = clients.functions.invoke(
         FunctionName=state.outputs[output], Payload=json.dumps(dict(payload)).encode()
     )
     body: dict[str, Any] = json.loads(answer["Payload"].read())
@@ -368,9 +323,9 @@ def invoke(state: StackState, output: str, payload: Mapping[str, Any]) -> dict[s
     return body
 
 
-def function_logs(state: StackState) -> Iterator[str]:
-    """Answer what all functions of the stack have logged, function by function."""
-    logs = clients_of(state).logs
+def function_logs(clients: Clients) -> Iterator[str]:
+    """Answer what all functions of a local AWS have logged, function by function."""
+    logs = clients.logs
     groups = logs.get_paginator("describe_log_groups")
     events = logs.get_paginator("filter_log_events")
     for page in groups.paginate():
