@@ -46,7 +46,7 @@ def test_function_reads_what_its_role_allows_and_nothing_else(stack: LocalStack)
 
 
 def test_a_function_that_raises_is_an_error_that_names_its_log(stack: LocalStack) -> None:
-    with pytest.raises(StackError, match="^Migrate raised .*: asked to fail") as caught:
+    with pytest.raises(StackError, match=r"^Migrate raised .*: asked to fail") as caught:
         stack.invoke("MigrateFunctionName", {"fail": True})
 
     log = stack.log("functions")
