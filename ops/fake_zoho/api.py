@@ -86,6 +86,10 @@ class _Visit:
 
     async def answer(self) -> Response:
         raw = await self._request.body()
+        # A call has arrived when it is whole. Nothing awaits from here until its limits are
+        # judged, by this very moment: calls are judged in the order of their arrivals, and the
+        # log shows the times that counted.
+        self._entry.arrived = self._fake.clock.now()
         try:
             route = self._route()
             token = self._token(route)

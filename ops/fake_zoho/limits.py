@@ -31,11 +31,14 @@ class OrganisationLimits:
     def slot(self, arrived: float) -> Iterator[None]:
         """Hold one call in flight; raise the 429 that Zoho would answer instead.
 
+        Calls come in the order of `arrived`, and each is judged as of that moment, not of a
+        later one: by then an older call might have left the window, and one too many get in.
+
         Must be left before the last byte of the answer goes out: a client that has read its
         answer may send the next call at once, and that one has to find the slot free.
         """
-        self._forget_what_is_over()
-        code = self._exceeded()
+        self._forget_what_is_over(arrived)
+        code = self._exceeded(arrived)
         if code is None or self._switches.refused_calls_count:
             self.count(arrived)
         if code is not None:
@@ -63,7 +66,7 @@ class OrganisationLimits:
         """Make the headers seen on Books in 2019: they tell of the day, and are off by default."""
         if not self._switches.rate_limit_headers:
             return {}
-        self._forget_what_is_over()
+        self._forget_what_is_over(self._clock.now())
         limit = self.limits.calls_per_day
         return {
             "X-Rate-Limit-Limit": str(limit),
@@ -71,19 +74,18 @@ class OrganisationLimits:
             "X-Rate-Limit-Reset": str(math.ceil(self._frees_in(45))),
         }
 
-    def _exceeded(self) -> int | None:
+    def _exceeded(self, now: float) -> int | None:
         """Say which limit this call would break, in the order in which Zoho looks."""
         if self._in_flight >= self.limits.calls_in_flight:
             return 1070
-        blocked = self._clock.now() < self._blocked_until
+        blocked = now < self._blocked_until
         if blocked or len(self._minute) >= self.limits.calls_per_minute:
             return 44
         if len(self._day) >= self.limits.calls_per_day:
             return 45
         return None
 
-    def _forget_what_is_over(self) -> None:
-        now = self._clock.now()
+    def _forget_what_is_over(self, now: float) -> None:
         _drop_up_to(self._minute, now - MINUTE_SECONDS)
         if self._switches.day == "rolling":
             _drop_up_to(self._day, now - DAY_SECONDS)

@@ -11,6 +11,7 @@ from ops.fake_zoho import (
     Credential,
     FakeZohoConfig,
     Limits,
+    LimitsClock,
     LogEntry,
     OrganisationConfig,
     RunningFake,
@@ -20,6 +21,8 @@ from ops.fake_zoho import (
     max_in_flight,
     running_fake_zoho,
 )
+from ops.fake_zoho.limits import OrganisationLimits
+from ops.fake_zoho.replies import RefusedError
 
 type Mint = Callable[..., httpx.Response]
 
@@ -189,6 +192,18 @@ def test_time_scale_makes_the_minute_pass_faster() -> None:
         time.sleep(0.15)  # 90 of Zoho's seconds
 
         assert (first, http.get(url).json()["code"]) == (0, 0)
+
+
+def test_call_judged_late_is_judged_by_its_arrival() -> None:
+    moment = 0.0
+    clock = LimitsClock(monotonic=lambda: moment)
+    start = clock.now()
+    limits = OrganisationLimits(Limits(calls_per_minute=1), Switches(), clock)
+    with limits.slot(arrived=start):
+        moment = 60.1
+
+    with pytest.raises(RefusedError, match="429/44"), limits.slot(arrived=start + 59.9):
+        pytest.fail("two calls within 60 seconds, where one is allowed")
 
 
 def test_a_crowd_gets_exactly_the_limit_in_its_fullest_minute() -> None:
