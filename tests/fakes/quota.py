@@ -128,7 +128,7 @@ class FakeQuota(Quota):
                 self._in_flight_limit = max(self._in_flight_limit - 1, 1)
                 self._in_flight_reduced = now
             return self._timing.scaled(1)
-        # A fake clock stands still between calls: what was sent at the block's moment was before it.
+        # This clock stands still between calls: what was sent at that moment was before it.
         if sent > self._block_started:
             again = now < self._blocked_until + self._timing.scaled(600)
             self._block_seconds = min(2 * self._block_seconds, 900) if again else 60

@@ -42,11 +42,11 @@ class _StoredToken(_Stored):
 class Secrets:
     """Secrets that hold one JSON object each, named by ARN."""
 
-    def __init__(self, client: SecretsManagerClient | None = None) -> None:
+    def __init__(self, client: "SecretsManagerClient | None" = None) -> None:
         self._made = client
 
     @property
-    def _client(self) -> SecretsManagerClient:
+    def _client(self) -> "SecretsManagerClient":
         if self._made is None:
             import boto3  # noqa: PLC0415 - see the module's docstring
 
