@@ -1,10 +1,13 @@
 """Start background processes, know them again later, and end them with all their children."""
 
+import contextlib
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final, Self
 
@@ -34,11 +37,11 @@ class ProcessIdentity(BaseModel):
         """Answer the process if it still runs."""
         try:
             process = psutil.Process(self.pid)
-            if process.create_time() != self.started or process.status() == psutil.STATUS_ZOMBIE:
+            if process.create_time() != self.started:
                 return None
         except psutil.NoSuchProcess:
             return None
-        return process
+        return process if _lives(process) else None
 
 
 class BackgroundProcess:
@@ -102,25 +105,43 @@ def end_process(identity: ProcessIdentity, *, patience_seconds: float = 2) -> No
     process = identity.find()
     if process is None:
         return
-    descendants = _descendants(process)
+    family = {process, *_descendants(process)}
     for _ in range(2):
-        try:
-            process.terminate()
-            process.wait(patience_seconds)
+        _send(process, signal.SIGTERM)
+        if _wait_for([process], patience_seconds):
             break
-        except psutil.NoSuchProcess:
-            break
-        except psutil.TimeoutExpired:
-            # Children that it started meanwhile would outlive it.
-            descendants |= _descendants(process)
-    # psutil checks the start time again, so none of them can hit a stranger by its number.
-    survivors = [each for each in {process, *descendants} if each.is_running()]
-    for survivor in survivors:
-        try:
-            survivor.kill()
-        except psutil.NoSuchProcess:
-            continue
-    psutil.wait_procs(survivors, timeout=patience_seconds)
+        # Children that it started meanwhile would outlive it.
+        family |= _descendants(process)
+    for survivor in family:
+        _send(survivor, signal.SIGKILL)
+    _wait_for(family, patience_seconds)
+
+
+def _send(process: psutil.Process, number: signal.Signals) -> None:
+    # psutil compares the start time once more, so a stranger with its number is not hit.
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(number)
+
+
+def _wait_for(processes: Iterable[psutil.Process], seconds: float) -> bool:
+    """Wait until all have ended; answer whether they did.
+
+    Not `psutil.wait_procs`: where nobody collects orphans, as in many containers, one that ended
+    stays as a zombie, and that waits for it to the last.
+    """
+    give_up_at = time.monotonic() + seconds
+    while any(_lives(process) for process in processes):
+        if time.monotonic() > give_up_at:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _descendants(process: psutil.Process) -> set[psutil.Process]:
