@@ -109,6 +109,14 @@ up: install ## Start the local stack and leave it running
 down: $(DEV) ## Stop what `make up` started
 	@$(PYTHON) -m ops.local_stack down
 
+.PHONY: build
+build: install ## Build for AWS (arm64); `make deploy` deploys it
+	@.venv-sam/bin/sam build
+
+.PHONY: deploy
+deploy: build ## Deploy to your AWS account, asking for the parameters
+	@.venv-sam/bin/sam deploy --guided
+
 .PHONY: bench
 bench: install ## Measure, and write the figures to build/bench
 	@$(PYTHON) -m ops.bench
