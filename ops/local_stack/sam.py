@@ -35,6 +35,12 @@ def host_architecture() -> str:
     return _ARCHITECTURES[machine]
 
 
+def layer_platform() -> str:
+    """Answer uv's name for the packages that run on this machine."""
+    machine = "aarch64" if host_architecture() == "arm64" else "x86_64"
+    return f"{machine}-manylinux_2_28"
+
+
 class SamBuild:
     """`sam build`, running beside other work until `finish` is called.
 
@@ -55,7 +61,6 @@ class SamBuild:
         self._lock = (home / ".lock").open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         architecture = host_architecture()
-        machine = "aarch64" if architecture == "arm64" else architecture
         with held():
             self.process = BackgroundProcess(
                 "sam build",
@@ -73,7 +78,7 @@ class SamBuild:
                 ],
                 environment={
                     **_tool_environment(),
-                    "LAYER_PLATFORM": f"{machine}-manylinux_2_28",
+                    "LAYER_PLATFORM": layer_platform(),
                 },
                 log=self.log,
                 cwd=self.template.parent,
