@@ -1,0 +1,190 @@
+"""What a person can do about it: plain words and the next command, for each code."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from billing_sync.domain.states import EntityType, State
+
+CONFIRMABLE: Final[dict[str, str]] = {
+    "notifications_off": (
+        "Zoho's e-mail notifications and payment reminders are off (Settings, Notifications):"
+        " no customer is mailed by our doing."
+    ),
+    "excess_payments_off": (
+        "«Apply excess payments» is off (Settings, Payments): Zoho does not spend a credit that"
+        " our books put on another invoice."
+    ),
+    "prices_inclusive": "Zoho takes the prices of plans and items as including VAT.",
+    "prices_exclusive": "Zoho takes the prices of plans and items as excluding VAT.",
+    "display_names_unique": (
+        "«Allow duplicates for customer display name» is off (Settings, Customers): Zoho itself"
+        " refuses a second customer of one name."
+    ),
+    "display_names_may_repeat": (
+        "«Allow duplicates for customer display name» is on: only our own look-ups stand between"
+        " a customer and a duplicate."
+    ),
+}
+"""What Zoho's API does not tell, and what a person says by confirming it."""
+
+WAITS: Final[dict[str, str]] = {
+    "minute": "the minute's calls are used up",
+    "in_flight": "as many calls as are allowed are in flight",
+    "pace": "the backfill's next call is not due yet",
+    "priority": "a trigger goes first",
+    "busy": "another worker holds the quota's row",
+    "blocked": "Zoho answered 429 and has blocked the organisation for a while",
+    "day": "the day's calls are used up",
+    "paused": "Zoho says that the day's calls are used up; it is asked once an hour",
+    "probe_due": "the day's calls are used up; a read finds out whether they are back",
+    "token_cool_down": "Zoho refuses new access tokens for a while; nobody asks meanwhile",
+    "token_refresh": "another worker is refreshing the access token",
+    "token_unavailable": "Zoho's OAuth server gave no readable answer",
+}
+
+_SOURCE: Final = "Correct it in your own database: the change alone makes it be tried again."
+_STACK: Final = "Mend the setting, see `billing-sync preflight`, then run the backfill again."
+
+_ADVICE: Final[dict[str, str]] = {
+    "plausible": (
+        "Compare it with the candidate in Zoho. The same? `billing-sync link {entity} {id}"
+        " ZOHO_ID`. Somebody else? `billing-sync create-anyway {entity} {id}`."
+    ),
+    "several": (
+        "Several in Zoho bear its account number: merge them there, or say which one counts with"
+        " `billing-sync link {entity} {id} ZOHO_ID`."
+    ),
+    "linked_elsewhere": (
+        "The one in Zoho belongs to another record of yours: two rows for one person, or a wrong"
+        " account number. Correct the rows, or the account number in Zoho, then"
+        " `billing-sync retry {entity} --ids {id}`."
+    ),
+    "duplicate": (
+        "It is in Zoho more than once: remove the surplus one there, then"
+        " `billing-sync link {entity} {id} ZOHO_ID` with the one that stays."
+    ),
+    "taken": (
+        "Find who bears its display name in Zoho. The same? `billing-sync link {entity} {id}"
+        " ZOHO_ID`. Else rename the one in Zoho and `billing-sync retry {entity} --ids {id}`."
+    ),
+    "unwritable_text": f"A field holds characters that cannot be sent. {_SOURCE}",
+    "name_missing": f"It has no name at all. {_SOURCE}",
+    "account_number_missing": f"It has no account number. {_SOURCE}",
+    "gone_in_zoho": (
+        "Somebody deleted or merged it in Zoho. If that was right, nothing is to be done; if"
+        " another one took its place, `billing-sync link {entity} {id} ZOHO_ID`."
+    ),
+    "deleted_here": (
+        "Its row is gone from your database, and it is still in Zoho: put it back, or deal with"
+        " the one in Zoho by hand. Nothing is deleted there by itself."
+    ),
+    "not_found_here": "There is no such row: check the id, and what removed the row.",
+    "differs_in_zoho": (
+        "It is in Zoho with other figures. See `billing-sync show {entity} {id}`, correct one side,"
+        " then `billing-sync retry {entity} --ids {id}`: it is compared again, and sent if need be."
+    ),
+    "exhausted": (
+        "Every attempt failed. Once Zoho answers again: `billing-sync retry {entity} --ids {id}`."
+    ),
+    "outcome_unknown": (
+        "Nothing now: a look into Zoho settles it a few minutes after the call. Run the backfill"
+        " again then, and do not create it by hand meanwhile."
+    ),
+    "not_proved_yet": (
+        "Nothing now: the look into Zoho is repeated. Run the backfill again in a few minutes,"
+        " and do not create it by hand meanwhile."
+    ),
+    "unavailable": "Nothing now: it is tried again by itself. The next backfill takes it along.",
+    "stalled": "Nothing now: nothing was sent. The next backfill takes it along.",
+    "skipped": "Nothing: it is not to be sent.",
+    "writes_are_off": (
+        "The stack is installed with ZohoWrites off. Deploy it with ZohoWrites=on when you mean it."
+    ),
+    "missing_scope": (
+        "The refresh token lacks a scope: make a new one with the scopes that preflight names, and"
+        " put it into the secret with Zoho's credentials."
+    ),
+    "forbidden": f"Zoho's user may not do this: give it the rights. {_STACK}",
+    "no_organisation": f"OrganisationId is not one that the token may see. {_STACK}",
+    "wrong_data_centre": f"ZohoDataCentre is not the organisation's. {_STACK}",
+    "unknown_custom_field": (
+        "Zoho has no such custom field: make «Account Number» for customers there"
+        " (Settings, Customers, Custom fields), then run the backfill again."
+    ),
+    "settings": _STACK,
+    "secret_unreadable": f"A function may not read its secret, or it is empty. {_STACK}",
+    "secret_unwritable": f"A function may not store the access token. {_STACK}",
+    "secret_malformed": f"A secret does not hold what it should. {_STACK}",
+    "quota_not_configured": "Run `billing-sync preflight`: it sets the quota up.",
+    "preflight_never_ran": "Run `billing-sync preflight` first.",
+}
+
+_BAD_CREDENTIALS: Final = (
+    "Zoho does not accept the OAuth client or the refresh token: check client id, client secret,"
+    " refresh token and data centre in the secret with Zoho's credentials."
+)
+_ADVICE_FOR_WORDS: Final = dict.fromkeys(
+    (
+        "invalid_client",
+        "invalid_client_secret",
+        "invalid_code",
+        "invalid_grant",
+        "unauthorized_client",
+    ),
+    _BAD_CREDENTIALS,
+)
+
+_ZOHO_REFUSED: Final = (
+    "Zoho refuses it with its code {number}: `billing-sync show {entity} {id}` names the field."
+    " Correct it in your own database: the change alone makes it be tried again; or, if Zoho was"
+    " changed instead, `billing-sync retry {entity} --ids {id}`."
+)
+_ADVICE_FOR_STATES: Final[dict[State, str]] = {
+    State.PENDING: "Nothing: the next backfill takes it along.",
+    State.SYNCING: "Nothing: a worker has it in hand.",
+    State.SYNCED: "Nothing: it is in step.",
+    State.RETRYING: _ADVICE["unavailable"],
+    State.WAITING: "Nothing now: it waits for Zoho.",
+    State.BLOCKED: "Look at what it waits for; the next backfill takes it along.",
+    State.IN_DOUBT: _ADVICE["outcome_unknown"],
+    State.MISMATCH: _ADVICE["differs_in_zoho"],
+    State.AMBIGUOUS: _ADVICE["plausible"],
+    State.FAILED: (
+        "See `billing-sync show {entity} {id}`, mend the cause, then"
+        " `billing-sync retry {entity} --ids {id}`."
+    ),
+    State.EXHAUSTED: _ADVICE["exhausted"],
+    State.SKIPPED: _ADVICE["skipped"],
+}
+
+
+def advice(
+    code: str | None,
+    entity: EntityType,
+    ids: Sequence[str] = (),
+    *,
+    state: State = State.FAILED,
+) -> str:
+    """Say what to do about records of one code; an unknown code is advised upon by its state.
+
+    With exactly one id the commands are ready to be copied.
+    """
+    named = ids[0] if len(ids) == 1 else "ID"
+    refused = re.fullmatch(r"zoho_(\d+)", code or "")
+    if refused:
+        return _ZOHO_REFUSED.format(number=refused[1], entity=entity, id=named)
+    words = _ADVICE.get(code or "") or _ADVICE_FOR_WORDS.get(code or "")
+    return (words or _ADVICE_FOR_STATES[state]).format(entity=entity, id=named)
+
+
+def is_known(code: str) -> bool:
+    """Say whether there is advice for this very code."""
+    return code in _ADVICE or code in _ADVICE_FOR_WORDS or code.startswith("zoho_")
+
+
+def wait_in_words(reason: str | None) -> str:
+    """Say why the machine waits; a reason that is a sentence already stays as it is."""
+    if reason is None:
+        return "no reason given"
+    return WAITS.get(reason, reason.rstrip("."))
