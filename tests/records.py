@@ -10,7 +10,9 @@ from ops.local_stack.postgres import SUPERUSER, Database
 
 ORGANISATION = "60098765432"
 
-_ONE = "organisation_id = %(organisation)s AND entity_type = %(entity)s AND entity_id = %(id)s"
+_ONE = (
+    " WHERE organisation_id = %(organisation)s AND entity_type = %(entity)s AND entity_id = %(id)s "
+)
 
 
 def sql(database: Database, statement: str, **values: Any) -> list[Any]:
@@ -23,30 +25,31 @@ def sql(database: Database, statement: str, **values: Any) -> list[Any]:
         return cursor.fetchall() if cursor.description else []
 
 
-def _of(record: RecordKey, organisation: str = ORGANISATION) -> dict[str, str]:
-    return {
-        "organisation": organisation,
+def _of(database: Database, record: RecordKey, *statement: str, **values: Any) -> list[Any]:
+    key = {
+        "organisation": ORGANISATION,
         "entity": record.entity.value,
         "id": record.entity_id,
     }
+    return sql(database, "".join(statement), **key, **values)
 
 
 def row(database: Database, record: RecordKey) -> Any:
     """Give a record's row; fails where there is none."""
-    [found] = sql(database, f"SELECT * FROM billing_sync.records WHERE {_ONE}", **_of(record))
+    [found] = _of(database, record, "SELECT * FROM billing_sync.records", _ONE)
     return found
 
 
 def put(database: Database, record: RecordKey, **columns: Any) -> None:
     """Write a record's row as some earlier day may have left it."""
-    columns = {"state": "pending", **columns}
-    sql(
+    _of(
         database,
-        f"""INSERT INTO billing_sync.records
-                (organisation_id, entity_type, entity_id, {", ".join(columns)})
-            VALUES (%(organisation)s, %(entity)s, %(id)s,
-                    {", ".join(f"%({name})s" for name in columns)})""",
-        **_of(record),
+        record,
+        "INSERT INTO billing_sync.records (organisation_id, entity_type, entity_id, ",
+        ", ".join(columns),
+        ") VALUES (%(organisation)s, %(entity)s, %(id)s, ",
+        ", ".join(f"%({name})s" for name in columns),
+        ")",
         **columns,
     )
 
@@ -54,41 +57,24 @@ def put(database: Database, record: RecordKey, **columns: Any) -> None:
 def change(database: Database, record: RecordKey, **columns: Any) -> None:
     """Write columns of a record that is there."""
     changes = ", ".join(f"{name} = %({name})s" for name in columns)
-    sql(
-        database,
-        f"UPDATE billing_sync.records SET {changes} WHERE {_ONE}",
-        **_of(record),
-        **columns,
-    )
+    _of(database, record, "UPDATE billing_sync.records SET ", changes, _ONE, **columns)
 
 
 def make_due(database: Database, record: RecordKey) -> None:
     """Let the time until the record's next attempt, or its proof, pass."""
-    sql(
-        database,
-        f"""UPDATE billing_sync.records
-            SET next_attempt_at = clock_timestamp() - interval '1 ms' WHERE {_ONE}""",
-        **_of(record),
-    )
+    past = "next_attempt_at = clock_timestamp() - interval '1 ms'"
+    _of(database, record, "UPDATE billing_sync.records SET ", past, _ONE)
 
 
 def expire_lease(database: Database, record: RecordKey) -> None:
     """Let the lease of the record's claim run out."""
-    sql(
-        database,
-        f"""UPDATE billing_sync.records
-            SET lease_until = clock_timestamp() - interval '1 ms' WHERE {_ONE}""",
-        **_of(record),
-    )
+    past = "lease_until = clock_timestamp() - interval '1 ms'"
+    _of(database, record, "UPDATE billing_sync.records SET ", past, _ONE)
 
 
 def intents(database: Database, record: RecordKey) -> list[Any]:
     """Give the record's intents, the first one first."""
-    return sql(
-        database,
-        f"SELECT * FROM billing_sync.intents WHERE {_ONE} ORDER BY intent_id",
-        **_of(record),
-    )
+    return _of(database, record, "SELECT * FROM billing_sync.intents", _ONE, "ORDER BY intent_id")
 
 
 def closed_as(database: Database, record: RecordKey) -> list[str | None]:
@@ -98,13 +84,10 @@ def closed_as(database: Database, record: RecordKey) -> list[str | None]:
 
 def stray_answers(database: Database, record: RecordKey) -> list[Any]:
     """Give the answers that came after their claims were lost."""
-    return sql(
-        database,
-        f"SELECT * FROM billing_sync.stray_answers WHERE {_ONE} ORDER BY stray_id",
-        **_of(record),
-    )
+    select = "SELECT * FROM billing_sync.stray_answers"
+    return _of(database, record, select, _ONE, "ORDER BY stray_id")
 
 
-def calls(zoho: RunningFake) -> list[str | None]:
+def calls(zoho: RunningFake) -> list[str]:
     """Name the calls of the API that reached Zoho, in their order."""
-    return [entry.operation for entry in zoho.control.log() if entry.is_api_call]
+    return [str(entry.operation) for entry in zoho.control.log() if entry.is_api_call]

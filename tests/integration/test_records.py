@@ -145,13 +145,13 @@ def test_each_state_is_claimable_exactly_as_the_protocol_says(
             signals=3 if signalled else 2,
             signals_claimed=2,
         )
-        moment = "clock_timestamp() + interval '{} s'".format(-1 if due else 60)
-        sql(
+        minute = timedelta(minutes=1)
+        now = sql(database, "SELECT clock_timestamp() AS now")[0].now
+        change(
             database,
-            f"""UPDATE billing_sync.records
-                SET next_attempt_at = {moment}, lease_until = clock_timestamp() + interval '60 s'
-                WHERE entity_id = %(id)s""",
-            id=record.entity_id,
+            record,
+            next_attempt_at=now - minute if due else now + minute,
+            lease_until=now + minute,
         )
         asked[due, signalled] = isinstance(records.claim(record), Claim)
 
@@ -312,7 +312,7 @@ def test_an_operators_retry_clears_the_fingerprint_and_no_intent(
 def test_an_intent_is_written_with_the_fence_and_the_permit(
     database: Database, records: PostgresRecords
 ) -> None:
-    put(database, CUSTOMER, confirmed_fingerprint="old")
+    put(database, CUSTOMER, state="pending", confirmed_fingerprint="old")
     claim = claimed(records)
     before = row(database, CUSTOMER).lease_until
 
@@ -364,7 +364,7 @@ def test_without_a_permit_nothing_is_written(database: Database, engine: Engine)
     quota.configure(100, 10_000, 1)
     records = PostgresRecords(engine, ORGANISATION, TIMING)
     quota.take(Priority.TRIGGER)
-    put(database, CUSTOMER, confirmed_fingerprint="old")
+    put(database, CUSTOMER, state="pending", confirmed_fingerprint="old")
     claim = claimed(records)
     before = row(database, CUSTOMER)
 
@@ -509,7 +509,7 @@ def test_a_worker_whose_claim_is_lost_settles_nothing(
     ],
 )
 def test_a_signal_that_arrives_during_a_sync_is_not_lost(
-    database: Database, records: PostgresRecords, state: State, becomes: State
+    records: PostgresRecords, state: State, becomes: State
 ) -> None:
     claim = claimed(records)
     records.store_answer(claim, opened(records, claim), "900001", run_id=None)
@@ -531,7 +531,15 @@ def test_settling_and_owing_the_status_columns_are_one_transaction(
 def test_a_settlement_explains_its_own_state_and_forgets_the_reasons_of_the_last(
     database: Database, records: PostgresRecords
 ) -> None:
-    put(database, CUSTOMER, code="old", field="old", sentence="old", candidates='["1"]')
+    put(
+        database,
+        CUSTOMER,
+        state="pending",
+        code="old",
+        field="old",
+        sentence="old",
+        candidates='["1"]',
+    )
 
     records.settle(claimed(records), Settlement(State.FAILED, code="zoho_15"))
 
@@ -576,7 +584,6 @@ def test_an_acceptance_ends_when_the_source_row_changes(
 
 
 def test_a_log_row_that_is_refused_says_so(database: Database, records: PostgresRecords) -> None:
-    claimed(records)
     sql(
         database,
         """ALTER TABLE billing_sync.zoho_sync_logs
