@@ -37,6 +37,7 @@ class Column:
     """A key is required, not blank and unique."""
     is_status: bool = False
     """Ours to write, and needed only while StatusColumns is on."""
+    is_zoho_id: bool = False
     shortest: int = 0
     """The length that a text column must have room for at least."""
 
@@ -79,15 +80,11 @@ UPDATED_AT: Final = Column("updated_at", Kind.MOMENT, required=True)
 CREATED_AT: Final = Column("created_at", Kind.MOMENT)
 
 
-ID_LENGTH: Final = 25
-"""What an id of Zoho's may grow to; today they have 19 digits."""
-
-
 def _status(*id_columns: str) -> tuple[Column, ...]:
     """Give the columns that tell the application about the sync; Zoho's ids come first."""
     return (
         *(
-            Column(name, Kind.WRITTEN_TEXT, is_status=True, shortest=ID_LENGTH)
+            Column(name, Kind.WRITTEN_TEXT, is_status=True, is_zoho_id=True, shortest=25)
             for name in id_columns
         ),
         Column("zoho_sync_status", Kind.WRITTEN_TEXT, is_status=True, shortest=8),

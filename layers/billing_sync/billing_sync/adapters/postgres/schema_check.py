@@ -15,7 +15,7 @@ from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 
 from billing_sync.adapters.postgres.migrate import MIGRATIONS, TABLE_RIGHTS
 from billing_sync.adapters.postgres.records import INSERT_LOG, ZOHO_ENTITY_TYPES
-from billing_sync.domain.source_contract import ID_LENGTH, NOT_READ_YET, VIEWS, Kind, View
+from billing_sync.domain.source_contract import NOT_READ_YET, VIEWS, Kind, View
 from billing_sync.domain.states import STATES, EntityType
 from billing_sync.domain.steps import Finding, Only, Phase, Severity
 from billing_sync.ports import SourceCheck, SourceReport, TablesReport
@@ -644,7 +644,7 @@ def _write_status(view: View) -> TextClause:
 
     An UPDATE that finds no row is rewritten, planned and checked for rights all the same.
     """
-    zoho_ids = [column.name for column in view.status_columns() if column.shortest == ID_LENGTH]
+    zoho_ids = [column.name for column in view.status_columns() if column.is_zoho_id]
     return text(f"""
         UPDATE {_sql(view)} SET
             {", ".join(f"{name} = {name}" for name in zoho_ids)},
