@@ -48,10 +48,14 @@ def application_template(postgres: PostgresServer) -> str:
 def migrated_template(postgres: PostgresServer, application_template: str) -> str:
     """The name of a copy of it that has been migrated, to copy from."""
     # Not at the top: a test that needs no database need not import SQLAlchemy and Alembic.
+    from billing_sync.adapters.postgres.engine import make_engine  # noqa: PLC0415
     from billing_sync.adapters.postgres.migrate import migrate  # noqa: PLC0415
 
     database = postgres.create_database("migrated_template", template=application_template)
-    migrate(database.owner_url, functions_role=FUNCTIONS_ROLE, views_directory=SOURCE_VIEWS)
+    engine = make_engine(database.owner_url)
+    migrate(engine, functions_role=FUNCTIONS_ROLE, views_directory=SOURCE_VIEWS)
+    # A database that somebody is connected to cannot be copied.
+    engine.dispose()
     return database.name
 
 

@@ -20,17 +20,20 @@ from billing_sync.domain.customers import DisplayNames
 from billing_sync.domain.states import EntityType
 from billing_sync.domain.steps import MigrateAnswer
 from billing_sync.domain.timing import Timing
-from billing_sync.ports import BillingApi, Clock, Quota, RunFiles, Tokens, TokenStore
+from billing_sync.ports import BillingApi, Clock, RunFiles, Tokens, TokenStore
+from billing_sync.services.backfill.loop import Loop
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from billing_sync.adapters.postgres.operations import PostgresOperations
     from billing_sync.adapters.postgres.organisations import PostgresOrganisations
     from billing_sync.adapters.postgres.quota import PostgresQuota
     from billing_sync.adapters.postgres.records import PostgresRecords
     from billing_sync.adapters.postgres.runs import PostgresRuns
     from billing_sync.adapters.postgres.snapshots import PostgresSnapshots
     from billing_sync.adapters.postgres.source import PostgresSource, PostgresStatusColumns
+    from billing_sync.adapters.postgres.verification import PostgresVerification
     from billing_sync.adapters.secrets import Secrets
     from billing_sync.adapters.zoho.oauth import ZohoCredentials
     from billing_sync.services.backfill.conclude import Conclude
@@ -190,8 +193,11 @@ class Container:
             self.engine,
             self.common.organisation_id,
             self.timing,
-            note_refused_trigger=lambda: self.quota.note_refused_trigger(),
+            note_refused_trigger=self._note_refused_trigger,
         )
+
+    def _note_refused_trigger(self) -> None:
+        self.quota.note_refused_trigger()
 
     @cached_property
     def source(self) -> "PostgresSource":
@@ -229,6 +235,18 @@ class Container:
         from billing_sync.adapters.postgres.runs import PostgresRuns
 
         return PostgresRuns(self.engine, self.common.organisation_id, self.timing)
+
+    @cached_property
+    def operations(self) -> "PostgresOperations":
+        """An operator's hands."""
+        from billing_sync.adapters.postgres.operations import PostgresOperations
+
+        return PostgresOperations(self.engine, self.common.organisation_id)
+
+    @cached_property
+    def loop(self) -> Loop:
+        """What every looping step does the same way."""
+        return Loop(self.runs, self.clock, self.timing)
 
     @cached_property
     def run_files(self) -> RunFiles:
@@ -287,7 +305,7 @@ class Container:
         """The step `Snapshot`."""
         from billing_sync.services.backfill.snapshot import SnapshotStep
 
-        return SnapshotStep(self.runs, self.take_snapshot, self.timing)
+        return SnapshotStep(self.runs, self.loop, self.take_snapshot)
 
     @cached_property
     def plan(self) -> "MakePlan":
@@ -296,6 +314,7 @@ class Container:
 
         return MakePlan(
             self.runs,
+            self.loop,
             self.source,
             self.records,
             self.snapshots,
@@ -303,7 +322,7 @@ class Container:
             self.quota,
             self.run_files,
             self.names,
-            self.timing,
+            self.clock,
             account_label=ACCOUNT_NUMBER_LABEL,
         )
 
@@ -314,13 +333,14 @@ class Container:
 
         return SyncBatch(
             self.runs,
+            self.loop,
             self.records,
             self.sync_record,
             self.quota,
             self.executions,
             self.clock,
-            self.timing,
             workers=WORKERS,
+            longest_sleep_seconds=self.timing.longest_sleep_seconds,
             work_off_seconds=self.timing.scaled(self.sync.work_off_hours * 3600),
         )
 
@@ -329,10 +349,22 @@ class Container:
         """The step `Verify`."""
         from billing_sync.services.backfill.verify import Verify
 
-        return Verify(self.runs, self.take_snapshot, self.verification, self.records, self.api)
+        return Verify(
+            self.runs,
+            self.loop,
+            self.take_snapshot,
+            self.snapshots,
+            self.source,
+            self.records,
+            self.verification,
+            self.api,
+            self.organisations,
+            self.names,
+            account_label=ACCOUNT_NUMBER_LABEL,
+        )
 
     @cached_property
-    def verification(self) -> Any:
+    def verification(self) -> "PostgresVerification":
         """Both sides side by side, in our tables."""
         from billing_sync.adapters.postgres.verification import PostgresVerification
 
@@ -343,7 +375,7 @@ class Container:
         """The step `Report`."""
         from billing_sync.services.backfill.report import MakeReport
 
-        return MakeReport(self.runs, self.verification, self.quota, self.run_files)
+        return MakeReport(self.runs, self.verification, self.snapshots, self.run_files, self.clock)
 
     @cached_property
     def conclude(self) -> "Conclude":
@@ -365,7 +397,12 @@ class Container:
         from billing_sync.services.operate import Operate
 
         return Operate(
-            self.runs, self.records, self.source, self.organisations, self.quota, self.verification
+            self.runs,
+            self.operations,
+            self.source,
+            self.organisations,
+            self.quota,
+            self.verification,
         )
 
     @cached_property

@@ -74,7 +74,7 @@ class Quota(Protocol):
         """
 
     def answered(self, permit: Permit, *, readable: bool = True) -> None:
-        """An answer came, or its deadline passed: the permit comes back 60 s + margin later.
+        """Let the permit come back 60 s + margin from now: an answer came, or its deadline.
 
         Never raises: what Zoho answered must reach the caller. `readable` is False for what proves
         nothing about the day's pause (time-out, 401, 429, 5xx).
@@ -86,7 +86,7 @@ class Quota(Protocol):
     def throttled(
         self, permit: Permit, zoho_code: int | None, *, retry_after_seconds: float | None = None
     ) -> float:
-        """A 429 came for the call of `permit`: teach all workers; give the real seconds to wait.
+        """Teach all workers that a 429 came for this call; give the real seconds to wait.
 
         `retry_after_seconds` is Zoho's header, in Zoho's seconds. `answered` is called as well.
         """
@@ -533,6 +533,9 @@ class Snapshots(Protocol):
     def store_detail(self, snapshot_id: int, row: SnapshotCustomer) -> None:
         """Store what a customer's own page says."""
 
+    def carry_details(self, snapshot_id: int) -> None:
+        """Take over what the last complete snapshot read of customers' own pages."""
+
     def forget(self, snapshot_id: int, zoho_id: str) -> None:
         """Take out a customer that was deleted while we walked."""
 
@@ -653,6 +656,7 @@ class PlanRow:
     reason: str | None = None
     differing: tuple[str, ...] = ()
     amount: Decimal | None = None
+    to_do: bool = True
 
 
 class Runs(Protocol):
@@ -688,9 +692,6 @@ class Runs(Protocol):
     def end(self, run_id: str, colour: str) -> None:
         """End the run and free the lock."""
 
-    def reopen(self, run_id: str) -> None:
-        """Make an ended run's conclusion repeatable: a redrive judges again."""
-
     def request_stop(self, by: str) -> Run | None:
         """Ask the running run to stop; None when none runs."""
 
@@ -710,7 +711,7 @@ class Runs(Protocol):
         """Count refusals of one code without a success between; gives the count."""
 
     def clear_refusals(self, run_id: str) -> None:
-        """A record was synced: refusals are about records, not about all of them."""
+        """Forget refusals: a record was synced, so they are about records, not about all."""
 
     def set_work_off(self, run_id: str, seconds: float) -> None:
         """Start the time of working off, once."""
@@ -750,6 +751,134 @@ class Runs(Protocol):
 
     def record_counts(self, run_id: str) -> dict[str, int]:
         """Count the records of the run's plan by state; accepted ones as `accepted`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Debtors:
+    """The control total of what is owed: both sides, and where they differ."""
+
+    local: Decimal
+    zoho: Decimal
+    customers_that_differ: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFigures:
+    """What a run's records came to. Every row of the plan is counted in `states` once."""
+
+    states: dict[str, int]
+    created: int
+    linked: int
+    updated: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunCalls:
+    """What a run cost, by the governor's own counters."""
+
+    calls: int
+    throttled: int
+    tokens_minted: int
+
+
+@dataclass(frozen=True, slots=True)
+class RedGroup:
+    """Records of one cause: what a person reads first."""
+
+    entity: EntityType
+    state: State
+    code: str
+    count: int
+    sentence: str
+    ids: tuple[str, ...]
+
+
+class Verification(Protocol):
+    """Both sides side by side, in our tables; for verify, report and status."""
+
+    def not_in_snapshot(self, snapshot_id: int, limit: int) -> list[tuple[RecordKey, str]]:
+        """Give synced records, with their Zoho id, that the snapshot does not hold."""
+
+    def in_snapshot_by_name(
+        self, snapshot_id: int, zoho_ids: Sequence[str]
+    ) -> dict[str, tuple[str, str | None]]:
+        """Give display name and currency of the given customers as the snapshot has them."""
+
+    def duplicates(self, snapshot_id: int) -> dict[str, tuple[str, ...]]:
+        """Give account numbers of ours that several customers of Zoho bear, with their ids."""
+
+    def unknown_accounts(self, snapshot_id: int) -> tuple[str, ...]:
+        """Give Zoho ids of customers whose account number nobody here has."""
+
+    def stray_duplicates(self) -> tuple[str, ...]:
+        """Give Zoho ids that a lost worker was answered and that belong to no record."""
+
+    def debtors(self, snapshot_id: int) -> Debtors:
+        """Compare what customers owe here and there."""
+
+    def doubt(self, record: RecordKey) -> None:
+        """Forget what Zoho confirmed: the next claim sends again. Never touches a held record."""
+
+    def gone(self, record: RecordKey) -> None:
+        """Mark a synced record as gone in Zoho. Never touches a held record."""
+
+    def figures(self, run_id: str) -> RunFigures:
+        """Count the run's records."""
+
+    def calls_since(self, run_id: str) -> RunCalls:
+        """Count calls, 429s and tokens since the run began."""
+
+    def token_facts(self) -> dict[str, Any] | None:
+        """Give generation, expiry, recent mints and cool-down of the token; never the token."""
+
+    def red_groups(self, run_id: str | None) -> list[RedGroup]:
+        """Group what is red by cause: of a run, or of all records."""
+
+    def state_counts(self) -> dict[str, dict[str, int]]:
+        """Count all records by entity and state."""
+
+    def story(self, record: RecordKey) -> dict[str, Any] | None:
+        """Tell everything about one record, ready for JSON; None where it is unknown."""
+
+
+class Operations(Protocol):
+    """What an operator changes by hand; every change leaves a row in the audit."""
+
+    def retry(
+        self,
+        entity: EntityType,
+        *,
+        ids: Sequence[str],
+        states: Sequence[State],
+        code: str | None,
+        by: str,
+    ) -> int:
+        """Ask for another look at records; gives how many."""
+
+    def link(self, record: RecordKey, zoho_id: str, *, by: str) -> RecordKey | None:
+        """Link the record; gives the other record that holds the id, None when it is linked.
+
+        :raises LookupError: the record is unknown, is being worked on, or its write is in doubt.
+        """
+
+    def create_anyway(self, record: RecordKey, *, by: str) -> bool:
+        """Allow the create although somebody plausible is there; False where it is not allowed."""
+
+    def note(self, by: str, action: str, details: dict[str, Any]) -> None:
+        """Write down what was done about no single record."""
+
+
+class Confirmations(Protocol):
+    """What a person has looked at in Zoho, because its API does not tell."""
+
+    def confirm(self, items: tuple[str, ...], by: str) -> None:
+        """Store it with name and date."""
+
+    def confirmed(self) -> dict[str, tuple[str, datetime]]:
+        """Give what was confirmed: by whom, and when."""
+
+    def facts(self) -> dict[str, Any] | None:
+        """Give the organisation's id, name and currency, None before the first preflight."""
 
 
 class Executions(Protocol):

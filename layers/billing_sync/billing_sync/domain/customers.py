@@ -254,7 +254,8 @@ def match_customer(customer: Customer, candidates: Iterable[Candidate]) -> Match
         return Match(
             MatchKind.PLAUSIBLE,
             tuple(sorted(plausible)),
-            f"{len(plausible)} in Zoho without account number, with the same {' and '.join(reasons)}",
+            f"{len(plausible)} in Zoho without account number, but with the same "
+            f"{' and '.join(reasons)}",
         )
     return Match(MatchKind.NONE)
 

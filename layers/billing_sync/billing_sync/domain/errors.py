@@ -24,7 +24,7 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Final
+from typing import Final, TypedDict
 
 
 class BillingSyncError(Exception):
@@ -54,7 +54,7 @@ class NotNow(CallFailed):
     where the wait is long and has a date (the day's quota, the token's cool-down).
     """
 
-    def __init__(  # noqa: PLR0913 - one keyword for each fact of a refusal
+    def __init__(
         self,
         sentence: str,
         *,
@@ -193,6 +193,11 @@ class Unauthorised(CallFailed):
     """401: the token is dead, or lacks the scope. The client refreshes and replays once."""
 
 
+class _Facts(TypedDict):
+    http_status: int
+    zoho_code: int | None
+
+
 def classify_answer(
     http_status: int,
     zoho_code: int | None,
@@ -207,10 +212,10 @@ def classify_answer(
     gateway, truncated JSON). A 2xx with a non-zero code is a refusal (billing-api 1.3). Waiting
     times of throttling answers are the quota's to say; here they are zero.
     """
-    facts = {"http_status": http_status, "zoho_code": zoho_code}
+    facts = _Facts(http_status=http_status, zoho_code=zoho_code)
     if 200 <= http_status < 300 and zoho_code == 0:
         return None
-    if http_status == 429:
+    if http_status == 429 or zoho_code in (MINUTE_BLOCK, DAY_BLOCK, IN_FLIGHT_BLOCK):
         if zoho_code == DAY_BLOCK:
             return QuotaExhausted(
                 "Zoho's calls of the day are used up.", wait_seconds=0, reason="day", **facts
@@ -224,7 +229,7 @@ def classify_answer(
     if http_status == 401 or zoho_code in (NOT_AUTHORISED, BAD_AUTHENTICATION):
         return Unauthorised("Zoho does not accept the access token.", **facts)
     if zoho_code in stopping_codes or http_status == 403:
-        code = STOPPING_CODES.get(zoho_code, "forbidden")
+        code = STOPPING_CODES.get(zoho_code or 0, "forbidden")
         return Misconfigured(
             f"Zoho refuses every such call (code {zoho_code}).", code=code, **facts
         )

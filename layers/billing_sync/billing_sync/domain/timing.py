@@ -55,7 +55,7 @@ class Timing:
     @property
     def longest_sleep_seconds(self) -> float:
         """What a Lambda sleeps at once; longer waits belong to the state machine."""
-        return 2.0
+        return max(2.0 / self.scale, 0.05)
 
     def scaled(self, duration: timedelta | float) -> float:
         """Give real seconds for an unscaled duration of ours."""

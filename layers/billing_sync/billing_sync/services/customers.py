@@ -103,7 +103,7 @@ class CustomerRules:
         self._account_label = account_label
 
     def parents(self, entity_id: str) -> tuple[RecordKey, ...]:  # noqa: ARG002 - of the protocol
-        """Customers have none."""
+        """Name none: a customer stands by itself."""
         return ()
 
     def serial_key(self, entity_id: str) -> str | None:  # noqa: ARG002 - of the protocol
@@ -214,7 +214,7 @@ class CustomerRules:
         return differing_fields(source.payload, source.key, remote.body)
 
     def repairs_by_update(self) -> bool:
-        """A customer's fields may be mended by one PUT."""
+        """Say yes: a customer's fields may be mended by one PUT."""
         return True
 
     def masked(self, write: Write) -> dict[str, Any]:

@@ -159,7 +159,7 @@ class _Attempt:
             if source is None:
                 return self._source_row_is_gone()
             if self._is_as_it_was(source):
-                return self._settle_back(source)
+                return self._settle_back()
             if source.skip is not None:
                 return self._settle(State.SKIPPED, code="skipped", sentence=source.skip)
             if source.refused is not None:
@@ -197,7 +197,7 @@ class _Attempt:
             and source.fingerprint == self._claim.attempted_fingerprint
         )
 
-    def _settle_back(self, source: Source) -> Outcome:
+    def _settle_back(self) -> Outcome:
         claim = self._claim
         return self._settle(
             claim.claimed_from,
@@ -221,7 +221,7 @@ class _Attempt:
         )
 
     def _compare_again(self, source: Source, zoho_id: str) -> Outcome:
-        """A mismatch is looked at again; a second PUT needs a change of the source."""
+        """Look at a mismatch again; a second PUT needs a change of the source."""
         remote = self._rules.get(zoho_id)
         differing = self._rules.fields_differ(source, remote)
         if not differing:
@@ -411,7 +411,7 @@ class _Attempt:
         )
 
     def _prove_update(self, intent: Intent) -> Outcome:
-        """An update is known by its id: compare what is there with what ought to be now."""
+        """Compare what is there, by its id, with what ought to be there now."""
         assert intent.zoho_id is not None  # noqa: S101 - an update has an id by its constraint
         try:
             remote = self._rules.get(intent.zoho_id)
@@ -503,7 +503,7 @@ class _Attempt:
         )
 
     def _settle_unproved(self, failure: CallFailed) -> Outcome:
-        """A look that failed proves nothing: the record stays in doubt."""
+        """Keep the record in doubt: a look that failed proves nothing."""
         if isinstance(failure, GoneInZoho) and not self._still_in_flight():
             return self._settle_failure(failure)
         if isinstance(failure, NotNow):

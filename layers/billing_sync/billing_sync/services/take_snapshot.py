@@ -5,7 +5,7 @@ from typing import Final
 
 from billing_sync.domain.comparing import same_email, same_phone
 from billing_sync.domain.customers import DisplayNames, candidate_names
-from billing_sync.domain.errors import GoneInZoho
+from billing_sync.domain.errors import GoneInZoho, Unavailable
 from billing_sync.domain.remote import RemoteCustomer
 from billing_sync.domain.states import EntityType
 from billing_sync.ports import (
@@ -51,8 +51,8 @@ class TakeSnapshot:
         if young is None:
             self.advance(lambda: True)
             young = self.if_young()
-        if young is None:  # the walk itself took longer than a snapshot may be old
-            raise RuntimeError("SnapshotMaxAgeHours is shorter than a walk over Zoho's customers")
+        if young is None:
+            raise Unavailable("The walk over Zoho's customers took longer than it may be old.")
         return young.snapshot_id
 
     def if_young(self) -> SnapshotView | None:
@@ -60,13 +60,27 @@ class TakeSnapshot:
         latest = self._snapshots.latest(EntityType.CUSTOMER, complete=True)
         return latest if latest and latest.age_seconds <= self._max_age_seconds else None
 
-    def advance(self, may_go_on: Callable[[], bool], *, afresh: bool = False) -> bool:
+    def begin(self) -> SnapshotView:
+        """Begin a new walk; one that was begun is forgotten."""
+        return self._snapshots.begin(EntityType.CUSTOMER)
+
+    def counts(self) -> dict[str, int]:
+        """Say how far the newest walk came."""
+        walk = self._snapshots.latest(
+            EntityType.CUSTOMER, complete=False
+        ) or self._snapshots.latest(EntityType.CUSTOMER, complete=True)
+        if walk is None:
+            return {}
+        return {"customers_in_zoho": self._snapshots.count(walk.snapshot_id), "calls": walk.calls}
+
+    def advance(self, may_go_on: Callable[[], bool], *, trust_details: bool = False) -> bool:
         """Walk on while `may_go_on`; True when the snapshot is complete.
 
-        A walk that was begun is resumed, unless it has grown too old, or `afresh` is asked.
+        A walk that was begun is resumed, unless it has grown too old. `trust_details` takes over
+        from the last snapshot what a customer's own page said, instead of reading it again.
         """
         entity = EntityType.CUSTOMER
-        walk = None if afresh else self._snapshots.latest(entity, complete=False)
+        walk = self._snapshots.latest(entity, complete=False)
         if walk is None or walk.age_seconds > self._max_age_seconds:
             walk = self._snapshots.begin(entity)
         page, pages_complete = walk.next_page, walk.pages_complete
@@ -82,6 +96,8 @@ class TakeSnapshot:
                 is_last=not listed.has_more,
             )
             page, pages_complete = page + 1, not listed.has_more
+        if trust_details:
+            self._snapshots.carry_details(walk.snapshot_id)
         while unread := self._snapshots.unread_details(walk.snapshot_id, DETAILS_AT_ONCE):
             for zoho_id in unread:
                 if not may_go_on():
@@ -90,14 +106,18 @@ class TakeSnapshot:
         self._snapshots.complete(entity, walk.snapshot_id)
         return True
 
+    def add(self, snapshot_id: int, customer: RemoteCustomer) -> None:
+        """Add a customer that the list did not show yet."""
+        [row] = self._rows([customer], detail_read=True)
+        self._snapshots.store_detail(snapshot_id, row)
+
     def _read_detail(self, snapshot_id: int, zoho_id: str) -> None:
         try:
             detail = self._api.get_customer(zoho_id)
         except GoneInZoho:
             self._snapshots.forget(snapshot_id, zoho_id)
             return
-        [row] = self._rows([detail], detail_read=True)
-        self._snapshots.store_detail(snapshot_id, row)
+        self.add(snapshot_id, detail)
 
     def _rows(
         self, listed: Sequence[RemoteCustomer], *, detail_read: bool = False

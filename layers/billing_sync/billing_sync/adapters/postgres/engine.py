@@ -6,7 +6,7 @@ from sqlalchemy import URL, Engine, create_engine
 
 
 def make_url(secret: dict[str, Any]) -> URL:
-    """Build the URL from a secret in the shape that RDS writes; `host` may be a socket directory."""
+    """Build the URL from a secret as RDS writes it; `host` may be a socket directory."""
     return URL.create(
         "postgresql+psycopg",
         username=secret["username"],

@@ -95,6 +95,17 @@ class PostgresOrganisations:
             )
             return {row.item: (row.confirmed_by, row.confirmed_at) for row in rows}
 
+    def facts(self) -> dict[str, Any] | None:
+        """Give the organisation's id, name and currency, None before the first preflight."""
+        with self._engine.connect() as connection:
+            row = connection.execute(
+                text("""SELECT organisation_id AS id, name, currency_code AS currency
+                        FROM billing_sync.organisations
+                        WHERE organisation_id = :organisation_id"""),
+                {"organisation_id": self._organisation_id},
+            ).one_or_none()
+        return None if row is None else dict(row._asdict())
+
     def _read(self, column: str) -> Any:
         with self._engine.connect() as connection:
             return connection.execute(

@@ -367,7 +367,7 @@ class PostgresRecords:
                 raise FenceLost(f"stalled while opening an intent of {claim.record}") from error
             raise
 
-    def _open_intent(  # noqa: PLR0913, PLR0917 - one transaction's facts
+    def _open_intent(
         self,
         connection: Connection,
         claim: Claim,

@@ -55,9 +55,15 @@ class PostgresRuns:
                 connection.execute(
                     text("""
                         INSERT INTO billing_sync.runs
-                            (organisation_id, run_id, execution_arn, mode, phases, only_filter)
+                            (organisation_id, run_id, execution_arn, mode, phases, only_filter,
+                             calls_before, throttled_before, tokens_before)
                         VALUES (:organisation_id, :run_id, :arn, :mode, :phases,
-                                CAST(:only AS jsonb))
+                                CAST(:only AS jsonb),
+                                coalesce((SELECT calls_taken FROM billing_sync.quota
+                                          WHERE organisation_id = :organisation_id), 0),
+                                coalesce((SELECT answers_429 FROM billing_sync.quota
+                                          WHERE organisation_id = :organisation_id), 0),
+                                coalesce((SELECT sum(tokens_minted) FROM billing_sync.token), 0))
                         ON CONFLICT (organisation_id, run_id) DO NOTHING"""),
                     {
                         **self._run(run_id),
@@ -326,9 +332,10 @@ class PostgresRuns:
             connection.execute(
                 text("""INSERT INTO billing_sync.backfill_plan
                             (organisation_id, run_id, position, phase, entity_type, entity_id,
-                             account_number, action, reason, amount, differing)
+                             account_number, action, reason, amount, differing, to_do)
                         VALUES (:organisation_id, :run_id, :position, :phase, :entity_type,
-                                :entity_id, :account_number, :action, :reason, :amount, :differing)
+                                :entity_id, :account_number, :action, :reason, :amount, :differing,
+                                :to_do)
                         ON CONFLICT (organisation_id, run_id, entity_type, entity_id)
                         DO NOTHING"""),
                 [
@@ -343,6 +350,7 @@ class PostgresRuns:
                         "reason": row.reason,
                         "amount": row.amount,
                         "differing": list(row.differing),
+                        "to_do": row.to_do,
                     }
                     for position, row in enumerate(rows, start=last + 1)
                 ],
@@ -355,7 +363,7 @@ class PostgresRuns:
         ) as connection:
             rows = connection.execute(
                 text("""SELECT phase, entity_type, entity_id, account_number, action, reason,
-                               amount, differing
+                               amount, differing, to_do
                         FROM billing_sync.backfill_plan
                         WHERE organisation_id = :organisation_id AND run_id = :run_id
                         ORDER BY position"""),
@@ -370,6 +378,7 @@ class PostgresRuns:
                     reason=row.reason,
                     differing=tuple(row.differing),
                     amount=row.amount,
+                    to_do=row.to_do,
                 )
 
     def plan_counts(self, run_id: str) -> dict[str, dict[str, int]]:
@@ -392,7 +401,7 @@ class PostgresRuns:
             rows = connection.execute(
                 text("""SELECT entity_type, entity_id FROM billing_sync.backfill_plan
                         WHERE organisation_id = :organisation_id AND run_id = :run_id
-                          AND phase = :phase AND worked_at IS NULL AND action <> 'unchanged'
+                          AND phase = :phase AND to_do AND worked_at IS NULL
                         ORDER BY position LIMIT :limit"""),
                 {**self._run(run_id), "phase": phase, "limit": limit},
             ).all()
@@ -404,7 +413,7 @@ class PostgresRuns:
             counted = connection.execute(
                 text("""SELECT count(*) FROM billing_sync.backfill_plan
                         WHERE organisation_id = :organisation_id AND run_id = :run_id
-                          AND phase = :phase AND worked_at IS NULL AND action <> 'unchanged'"""),
+                          AND phase = :phase AND to_do AND worked_at IS NULL"""),
                 {**self._run(run_id), "phase": phase},
             )
             return int(counted.scalar_one())
@@ -487,7 +496,7 @@ class PostgresRuns:
         """Give all findings of the run, the gravest first."""
         with self._engine.connect() as connection:
             rows = connection.execute(
-                text("""SELECT code, severity, sentence, what_to_do, records, count
+                text("""SELECT code, severity, sentence, what_to_do, records, count AS how_many
                         FROM billing_sync.findings
                         WHERE organisation_id = :organisation_id AND run_id = :run_id
                         ORDER BY array_position(ARRAY['blocking', 'red', 'confirm', 'warning',
@@ -501,7 +510,7 @@ class PostgresRuns:
                 sentence=row.sentence,
                 what_to_do=row.what_to_do,
                 records=tuple(row.records),
-                count=row.count,
+                count=row.how_many,
             )
             for row in rows
         ]

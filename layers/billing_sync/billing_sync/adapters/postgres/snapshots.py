@@ -9,7 +9,6 @@ from billing_sync.domain.customers import Candidate
 from billing_sync.domain.states import EntityType
 from billing_sync.ports import SnapshotCustomer, SnapshotView
 
-
 UPSERT: Final = text("""
     INSERT INTO billing_sync.snapshot_customers
         (organisation_id, snapshot_id, zoho_id, display_name, account_number, account_in_name,
@@ -157,6 +156,24 @@ class PostgresSnapshots:
             connection.execute(
                 text("""UPDATE billing_sync.snapshots SET calls = calls + 1
                         WHERE organisation_id = :organisation_id AND snapshot_id = :snapshot_id"""),
+                {"organisation_id": self._organisation_id, "snapshot_id": snapshot_id},
+            )
+
+    def carry_details(self, snapshot_id: int) -> None:
+        """Take over what the last complete snapshot read of customers' own pages."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                text("""UPDATE billing_sync.snapshot_customers s SET
+                            account_number = coalesce(s.account_number, o.account_number),
+                            detail_read = true
+                        FROM billing_sync.snapshot_customers o
+                        WHERE s.organisation_id = :organisation_id
+                          AND s.snapshot_id = :snapshot_id
+                          AND o.organisation_id = s.organisation_id AND o.zoho_id = s.zoho_id
+                          AND o.detail_read AND o.snapshot_id = (
+                              SELECT max(snapshot_id) FROM billing_sync.snapshots
+                              WHERE organisation_id = :organisation_id
+                                AND entity_type = 'customer' AND completed_at IS NOT NULL)"""),
                 {"organisation_id": self._organisation_id, "snapshot_id": snapshot_id},
             )
 

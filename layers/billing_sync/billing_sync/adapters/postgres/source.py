@@ -44,7 +44,7 @@ class PostgresSource:
                 row = connection.execute(statement, {"id": customer_id}).one_or_none()
         except DataError:
             return None
-        return None if row is None else Customer.model_validate(dict(row._mapping))
+        return None if row is None else Customer.model_validate(row._asdict())
 
     def customers_after(self, cursor: str | None, limit: int, only: Only) -> list[Customer]:
         """Read the next customers by primary key, restricted as a run is."""
@@ -79,7 +79,7 @@ class PostgresSource:
                     "states": [state.value for state in only.states],
                 },
             )
-            return [Customer.model_validate(dict(row._mapping)) for row in rows]
+            return [Customer.model_validate(row._asdict()) for row in rows]
 
     def customer_id_of(self, id_or_account: str) -> str | None:
         """Find a customer by account number or by id, as a person may name either."""
@@ -184,7 +184,7 @@ class PostgresStatusColumns:
     """Transaction B: what the application sees of the sync, written after the fact."""
 
     def __init__(self, engine: Engine, organisation_id: str, *, enabled: bool) -> None:
-        """`enabled` is the parameter StatusColumns."""
+        """Write only if `enabled`, the parameter StatusColumns."""
         self._engine = engine
         self._organisation_id = organisation_id
         self._enabled = enabled

@@ -64,6 +64,7 @@ _HOLDS: Final = text(
 _MINTED: Final = text("""
     UPDATE billing_sync.token
     SET generation = :generation, minted_at = :minted_at, expires_at = :expires_at,
+        tokens_minted = tokens_minted + 1,
         lease_id = NULL, lease_until = NULL, cooldown_until = NULL, refusal = NULL
     WHERE credential = :credential AND lease_id = CAST(:lease_id AS uuid)
         AND generation < :generation

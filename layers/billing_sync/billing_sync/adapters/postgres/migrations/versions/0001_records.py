@@ -131,6 +131,9 @@ CREATE TABLE billing_sync.runs (
     waited_seconds  double precision NOT NULL DEFAULT 0,
     cooldowns       integer     NOT NULL DEFAULT 0,
     work_off_until  timestamptz,
+    calls_before    bigint      NOT NULL DEFAULT 0,
+    throttled_before bigint     NOT NULL DEFAULT 0,
+    tokens_before   bigint      NOT NULL DEFAULT 0,
     started_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     ended_at        timestamptz,
     colour          text,
@@ -152,12 +155,13 @@ CREATE TABLE billing_sync.backfill_plan (
     amount          numeric,
     differing       text[]  NOT NULL DEFAULT '{}',
     as_parent       boolean NOT NULL DEFAULT false,
+    to_do           boolean NOT NULL,
     worked_at       timestamptz,
     PRIMARY KEY (organisation_id, run_id, position),
     UNIQUE (organisation_id, run_id, entity_type, entity_id)
 );
 CREATE INDEX backfill_plan_to_do ON billing_sync.backfill_plan
-    (organisation_id, run_id, phase, position) WHERE worked_at IS NULL;
+    (organisation_id, run_id, phase, position) WHERE to_do AND worked_at IS NULL;
 
 CREATE TABLE billing_sync.findings (
     organisation_id text        NOT NULL,
@@ -252,7 +256,8 @@ CREATE TABLE billing_sync.zoho_sync_logs (
     organisation_id  text        NOT NULL,
     run_id           text,
     entity_type      text        NOT NULL
-        CHECK (entity_type IN ('customer', 'product', 'plan', 'subscription', 'invoice', 'payment')),
+        CHECK (entity_type IN ('customer', 'product', 'plan', 'subscription', 'invoice',
+                               'payment')),
     entity_id        text        NOT NULL,
     zoho_entity_type text        NOT NULL
         CHECK (zoho_entity_type IN ('Contacts', 'Products', 'Plans', 'Subscriptions', 'Invoices',

@@ -39,7 +39,10 @@ CREATE TABLE billing_sync.quota (
     probe_permit_id bigint,
     priority_until timestamptz,
     triggers_since_backfill integer NOT NULL DEFAULT 0,
-    backfill_next_at timestamptz
+    backfill_next_at timestamptz,
+    -- Ever since, for reports: a run notes them at its start.
+    calls_taken bigint NOT NULL DEFAULT 0,
+    answers_429 bigint NOT NULL DEFAULT 0
 );
 
 -- The rolling day, in buckets of an hour: hour = epoch * time_scale / 3600.
@@ -76,7 +79,8 @@ CREATE TABLE billing_sync.token (
     lease_until timestamptz,
     mint_attempts timestamptz[] NOT NULL DEFAULT '{}',
     cooldown_until timestamptz,
-    refusal text
+    refusal text,
+    tokens_minted bigint NOT NULL DEFAULT 0
 );
 """
 
@@ -203,9 +207,10 @@ BEGIN
     WHERE p.organisation_id = q.organisation_id AND p.free_at > moment;
 
     IF unanswered >= limits.in_flight THEN
-        -- Nobody knows when a call is answered: look again after a typical one.
+        -- Nobody knows when a call is answered: look again soon, a few times within the 2 s (of
+        -- the scaled clock) that a worker waits for a permit.
         refusal := 'in_flight';
-        refused_until := moment + interval '0.3 s';
+        refused_until := moment + make_interval(secs => greatest(0.3 / q.time_scale, 0.01));
         RETURN;
     END IF;
 
@@ -317,7 +322,8 @@ BEGIN
         -- that wait, a limit of 10 a minute (one in 6 s) would yield 4. At most these 15 s are
         -- made up for, so that a long pause is not followed by a burst.
         catch_up := CASE
-            WHEN gap > interval '2 s' THEN make_interval(secs => 15 / q.time_scale)
+            WHEN gap > make_interval(secs => 2 / q.time_scale)
+            THEN make_interval(secs => 15 / q.time_scale)
             ELSE interval '0'
         END;
         q.backfill_next_at := greatest(q.backfill_next_at, moment - catch_up) + gap;
@@ -327,7 +333,8 @@ BEGIN
         q.probe_at := moment + make_interval(secs => 3600 / q.time_scale);
     END IF;
     UPDATE quota
-    SET triggers_since_backfill = q.triggers_since_backfill,
+    SET calls_taken = quota.calls_taken + 1,
+        triggers_since_backfill = q.triggers_since_backfill,
         backfill_next_at = q.backfill_next_at,
         probe_permit_id = q.probe_permit_id,
         probe_at = q.probe_at
@@ -368,6 +375,13 @@ BEGIN
         IF FOUND THEN
             DELETE FROM quota_hours h WHERE h.organisation_id = asked_organisation;
         END IF;
+    ELSE
+        -- A probe that met a dead token or a time-out proved nothing: not an hour is lost by it,
+        -- and not more than one a minute is spent. (After a 45 it is no probe any more.)
+        UPDATE quota q
+        SET probe_at = clock_timestamp() + make_interval(secs => 60 / q.time_scale),
+            probe_permit_id = NULL
+        WHERE q.organisation_id = asked_organisation AND q.probe_permit_id = answered_permit;
     END IF;
     UPDATE permits p
     SET answered_at = clock_timestamp(),
@@ -401,6 +415,8 @@ BEGIN
     UPDATE quota_hours h SET taken = greatest(h.taken - 1, 0)
     WHERE h.organisation_id = asked_organisation
         AND h.hour = floor(extract(epoch FROM unused_since) * q.time_scale / 3600);
+    UPDATE quota SET calls_taken = quota.calls_taken - 1
+    WHERE quota.organisation_id = asked_organisation;
     -- A probe that never left may be made by the next worker.
     UPDATE quota SET probe_permit_id = NULL, probe_at = clock_timestamp()
     WHERE quota.organisation_id = asked_organisation AND quota.probe_permit_id = unused_permit;
@@ -496,7 +512,8 @@ BEGIN
     END IF;
 
     UPDATE quota
-    SET reduced_limit = q.reduced_limit,
+    SET answers_429 = quota.answers_429 + 1,
+        reduced_limit = q.reduced_limit,
         limit_reduced_at = q.limit_reduced_at,
         reduced_in_flight = q.reduced_in_flight,
         in_flight_reduced_at = q.in_flight_reduced_at,

@@ -1,0 +1,158 @@
+"""What an operator changes by hand, each change with its row in the audit, in one transaction."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, text
+
+from billing_sync.adapters.postgres.records import sql_list
+from billing_sync.domain.states import EntityType, State, states_where
+from billing_sync.ports import RecordKey
+
+AT_REST: Final = sql_list(states_where("claimed_on_signal"))
+
+RETRY: Final = text(f"""
+    UPDATE billing_sync.records SET
+        signals = signals + 1,
+        -- Else the record would be found unchanged and settled back.
+        attempted_fingerprint = CASE WHEN state IN ({AT_REST}) AND state <> 'synced'
+            THEN NULL ELSE attempted_fingerprint END,
+        -- The ladder begins anew. What is in doubt stays so: an intent is never cleared by hand.
+        attempt_number = 0,
+        next_attempt_at = CASE WHEN state = 'retrying' THEN clock_timestamp()
+            ELSE next_attempt_at END
+    WHERE organisation_id = :organisation_id AND entity_type = :entity_type
+      AND (:any_id OR entity_id = ANY(:ids))
+      AND (:any_state OR state = ANY(:states))
+      AND (CAST(:code AS text) IS NULL OR code = :code)
+    RETURNING entity_id
+""")
+
+LINK: Final = text("""
+    UPDATE billing_sync.records SET
+        zoho_id = :zoho_id, how = 'linked', confirmed_fingerprint = NULL,
+        attempted_fingerprint = NULL, signals = signals + 1, create_anyway_by = NULL,
+        former_zoho_ids = CASE WHEN zoho_id <> :zoho_id
+            THEN array_append(former_zoho_ids, zoho_id) ELSE former_zoho_ids END,
+        code = CASE WHEN code = 'gone_in_zoho' THEN 'linked_again' ELSE code END,
+        changed_at = clock_timestamp()
+    WHERE organisation_id = :organisation_id AND entity_type = :entity_type
+      AND entity_id = :entity_id
+      AND state IN ('ambiguous', 'failed', 'mismatch', 'exhausted', 'skipped', 'pending',
+                    'retrying', 'waiting')
+      AND NOT EXISTS (SELECT 1 FROM billing_sync.intents i
+                      WHERE i.organisation_id = :organisation_id AND i.entity_type = :entity_type
+                        AND i.entity_id = :entity_id AND i.closed_at IS NULL)
+""")
+
+CREATE_ANYWAY: Final = text("""
+    UPDATE billing_sync.records SET
+        create_anyway_by = :by, attempted_fingerprint = NULL, signals = signals + 1,
+        changed_at = clock_timestamp()
+    WHERE organisation_id = :organisation_id AND entity_type = :entity_type
+      AND entity_id = :entity_id AND state = 'ambiguous' AND code = 'plausible'
+""")
+
+AUDIT: Final = text("""
+    INSERT INTO billing_sync.audit (organisation_id, by, action, entity_type, entity_id, details)
+    VALUES (:organisation_id, :by, :action, :entity_type, :entity_id, CAST(:details AS jsonb))
+""")
+
+
+class PostgresOperations:
+    """An operator's hands (`Operations`)."""
+
+    def __init__(self, engine: Engine, organisation_id: str) -> None:
+        """Keep what every statement needs."""
+        self._engine = engine
+        self._organisation_id = organisation_id
+
+    def retry(
+        self,
+        entity: EntityType,
+        *,
+        ids: Sequence[str],
+        states: Sequence[State],
+        code: str | None,
+        by: str,
+    ) -> int:
+        """Ask for another look at records; gives how many."""
+        with self._engine.begin() as connection:
+            retried = list(
+                connection.execute(
+                    RETRY,
+                    {
+                        "organisation_id": self._organisation_id,
+                        "entity_type": entity.value,
+                        "any_id": not ids,
+                        "ids": list(ids),
+                        "any_state": not states,
+                        "states": [state.value for state in states],
+                        "code": code,
+                    },
+                ).scalars()
+            )
+            for entity_id in retried:
+                self._audit(connection, by, "retry", RecordKey(entity, entity_id), {})
+        return len(retried)
+
+    def link(self, record: RecordKey, zoho_id: str, *, by: str) -> RecordKey | None:
+        """Link the record; gives the other record that holds the id, None when it is linked.
+
+        :raises LookupError: the record is unknown, is being worked on, or its write is in doubt.
+        """
+        with self._engine.begin() as connection:
+            holder = connection.execute(
+                text("""SELECT entity_id FROM billing_sync.records
+                        WHERE organisation_id = :organisation_id AND entity_type = :entity_type
+                          AND zoho_id = :zoho_id AND entity_id <> :entity_id"""),
+                {**self._key(record), "zoho_id": zoho_id},
+            ).scalar_one_or_none()
+            if holder is not None:
+                return RecordKey(record.entity, holder)
+            linked = connection.execute(LINK, {**self._key(record), "zoho_id": zoho_id})
+            if linked.rowcount == 0:
+                raise LookupError(str(record))
+            self._audit(connection, by, "link", record, {"zoho_id": zoho_id})
+        return None
+
+    def create_anyway(self, record: RecordKey, *, by: str) -> bool:
+        """Allow the create although somebody plausible is there; False where it is not allowed."""
+        with self._engine.begin() as connection:
+            allowed = connection.execute(CREATE_ANYWAY, {**self._key(record), "by": by})
+            if allowed.rowcount:
+                self._audit(connection, by, "create_anyway", record, {})
+            return allowed.rowcount > 0
+
+    def note(self, by: str, action: str, details: dict[str, Any]) -> None:
+        """Write down what was done about no single record."""
+        with self._engine.begin() as connection:
+            self._audit(connection, by, action, None, details)
+
+    def _audit(
+        self,
+        connection: Connection,
+        by: str,
+        action: str,
+        record: RecordKey | None,
+        details: dict[str, Any],
+    ) -> None:
+        connection.execute(
+            AUDIT,
+            {
+                "organisation_id": self._organisation_id,
+                "by": by,
+                "action": action,
+                "entity_type": record.entity.value if record else None,
+                "entity_id": record.entity_id if record else None,
+                "details": json.dumps(details),
+            },
+        )
+
+    def _key(self, record: RecordKey) -> dict[str, Any]:
+        return {
+            "organisation_id": self._organisation_id,
+            "entity_type": record.entity.value,
+            "entity_id": record.entity_id,
+        }

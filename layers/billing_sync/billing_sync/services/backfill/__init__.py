@@ -1,0 +1,1 @@
+"""The steps of the backfill, as the state machine calls them."""

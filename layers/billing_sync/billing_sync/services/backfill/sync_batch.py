@@ -1,0 +1,260 @@
+"""The steps `SyncBatch` and `WorkOffDue`: records, some side by side, until time or quota is up."""
+
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final
+
+from billing_sync.domain.errors import LogNotWritten, Misconfigured, NotNow
+from billing_sync.domain.states import STATES, State
+from billing_sync.domain.steps import ENTITY_OF_PHASE, OFF_DUE, Next, Phase, StepAnswer, StepEvent
+from billing_sync.ports import (
+    CanaryState,
+    Clock,
+    Executions,
+    Priority,
+    Quota,
+    RecordKey,
+    Run,
+    Runs,
+    SyncRecords,
+)
+from billing_sync.services.backfill.loop import SPARE_SECONDS, Loop, TimeLeft
+from billing_sync.services.sync_record import Outcome, SyncRecord
+
+MOST_REFUSALS: Final = 5
+"""More refusals of one code without a success between are about the organisation, not records."""
+
+EXECUTION_ASKED_EVERY: Final = 5.0
+"""Real seconds between two looks whether the execution was stopped in the console."""
+
+PHASE_OF_ENTITY: Final = {entity: phase for phase, entity in ENTITY_OF_PHASE.items()}
+
+
+@dataclass
+class _Batch:
+    """What one invocation has done so far."""
+
+    run: Run
+    counts: Counter[str] = field(default_factory=Counter)
+    wait: NotNow | None = None
+
+
+class SyncBatch:
+    """Work off a phase of the plan, or what has fallen due, and leave every wait to the machine."""
+
+    def __init__(  # noqa: PLR0913 - the ports of a batch
+        self,
+        runs: Runs,
+        loop: Loop,
+        records: SyncRecords,
+        sync_record: SyncRecord,
+        quota: Quota,
+        executions: Executions,
+        clock: Clock,
+        *,
+        workers: int,
+        longest_sleep_seconds: float,
+        work_off_seconds: float,
+    ) -> None:
+        """`workers` records at once; `work_off_seconds` is real time for what falls due."""
+        self._runs = runs
+        self._loop = loop
+        self._records = records
+        self._sync_record = sync_record
+        self._quota = quota
+        self._executions = executions
+        self._clock = clock
+        self._workers = workers
+        self._longest_sleep_seconds = longest_sleep_seconds
+        self._work_off_seconds = work_off_seconds
+        self._asked_at = float("-inf")
+
+    def __call__(self, event: StepEvent, time_left: TimeLeft) -> StepAnswer:
+        """Work until the phase is done, the time is short, or something says wait or stop."""
+        phase = event.phase or OFF_DUE
+        run, ended = self._loop.enter(event.run_id, f"sync_batch {phase}")
+        if ended is not None:
+            return ended
+        if phase == OFF_DUE:
+            self._runs.set_work_off(run.run_id, self._work_off_seconds)
+        batch = _Batch(run)
+        with ThreadPoolExecutor(self._workers) as pool:
+            while True:
+                answer = self._may_go_on(batch, time_left) or (
+                    self._next_due(batch, pool)
+                    if phase == OFF_DUE
+                    else self._next_of_plan(batch, Phase(phase), pool)
+                )
+                if answer is not None:
+                    return answer
+
+    # -------------------------------------------------------------------------------- go on?
+
+    def _may_go_on(self, batch: _Batch, time_left: TimeLeft) -> StepAnswer | None:
+        run_id, counts = batch.run.run_id, dict(batch.counts)
+        if self._must_stop(batch.run):
+            return self._loop.end(run_id, counts)
+        if batch.wait is not None:
+            return self._loop.wait(run_id, batch.wait, counts)
+        if time_left() < SPARE_SECONDS:
+            return StepAnswer(next=Next.AGAIN, counts=counts)
+        wait = self._quota.wait_for(Priority.BACKFILL)
+        if wait > self._longest_sleep_seconds:
+            return self._loop.wait_for(
+                run_id,
+                wait,
+                reason="quota",
+                why="No call is free yet: Zoho's limits, shared with everybody else.",
+                counts=counts,
+            )
+        return None
+
+    def _must_stop(self, run: Run) -> bool:
+        """Look at the run's row each time, at the execution every few seconds."""
+        if self._runs.must_stop(run.run_id):
+            return True
+        now = self._clock.monotonic()
+        if now - self._asked_at < EXECUTION_ASKED_EVERY:
+            return False
+        self._asked_at = now
+        if self._executions.is_running(run.execution_arn):
+            return False
+        self._runs.end_early(run.run_id, "its execution was stopped")
+        return True
+
+    # ---------------------------------------------------------------------------------- phase
+
+    def _next_of_plan(
+        self, batch: _Batch, phase: Phase, pool: ThreadPoolExecutor
+    ) -> StepAnswer | None:
+        run_id = batch.run.run_id
+        to_do = self._runs.plan_to_do(run_id, phase.value, self._workers)
+        if not to_do:
+            return StepAnswer(next=Next.DONE, counts=dict(batch.counts))
+        match self._runs.hold_canary(run_id, phase.value, to_do[0]):
+            case CanaryState.HELD:
+                return self._wait_for_canary(batch, phase)
+            case CanaryState.OPEN:
+                to_do = to_do[:1]
+            case CanaryState.PASSED:
+                # Ask for no more at once than the quota has in store.
+                pass
+        self._work(batch, to_do, pool, on_plan=True)
+        return None
+
+    def _wait_for_canary(self, batch: _Batch, phase: Phase) -> StepAnswer | None:
+        """Nobody else goes before the first write is known to be right."""
+        holder = self._runs.canary_holder(batch.run.run_id, phase.value)
+        if holder is None:
+            return None
+        outcome = self._sync(batch, holder, on_plan=False)
+        if outcome is None or outcome.not_claimed is None:
+            self._judge(batch, holder, outcome, on_plan=False)
+            return None
+        return self._loop.wait_for(
+            batch.run.run_id,
+            outcome.not_claimed.wait_seconds or 0.0,
+            reason="canary",
+            why="The first record's write is being proved; the others wait for it.",
+            counts=dict(batch.counts),
+        )
+
+    # ------------------------------------------------------------------------------------ due
+
+    def _next_due(self, batch: _Batch, pool: ThreadPoolExecutor) -> StepAnswer | None:
+        run_id, counts = batch.run.run_id, dict(batch.counts)
+        due = self._runs.due(run_id, self._workers)
+        if due:
+            self._work(batch, due, pool, on_plan=False)
+            return None
+        seconds = self._runs.next_due_seconds(run_id)
+        left = self._runs.get(run_id).work_off_seconds_left or 0.0
+        if seconds is None or seconds > left:
+            return StepAnswer(next=Next.DONE, counts=counts)
+        return self._loop.wait_for(
+            run_id,
+            seconds,
+            reason="due",
+            why="Records come back when they fall due: a proof, or another attempt.",
+            counts=counts,
+        )
+
+    # --------------------------------------------------------------------------------- records
+
+    def _work(
+        self,
+        batch: _Batch,
+        records: Sequence[RecordKey],
+        pool: ThreadPoolExecutor,
+        *,
+        on_plan: bool,
+    ) -> None:
+        outcomes = pool.map(lambda record: self._sync(batch, record, on_plan=on_plan), records)
+        for record, outcome in zip(records, outcomes, strict=True):
+            self._judge(batch, record, outcome, on_plan=on_plan)
+
+    def _sync(self, batch: _Batch, record: RecordKey, *, on_plan: bool) -> Outcome | None:
+        """Bring one record in step; None where the run has to stop before or because of it."""
+        run_id = batch.run.run_id
+        if self._runs.must_stop(run_id):
+            return None
+        try:
+            outcome = self._sync_record(record, priority=Priority.BACKFILL, run_id=run_id)
+            if (
+                on_plan
+                and outcome.not_claimed is not None
+                and STATES[outcome.not_claimed.state].claimed_on_signal
+            ):
+                # At rest, and yet on the plan: its source has changed, and nobody said so.
+                self._records.signal(record)
+                outcome = self._sync_record(record, priority=Priority.BACKFILL, run_id=run_id)
+        except Misconfigured as failure:
+            self._runs.end_early(run_id, failure.sentence)
+            return None
+        except LogNotWritten:
+            self._runs.end_early(run_id, "the sync log refuses a row")
+            return None
+        return outcome
+
+    def _judge(
+        self, batch: _Batch, record: RecordKey, outcome: Outcome | None, *, on_plan: bool
+    ) -> None:
+        """Take the record off the plan, and draw the run's conclusions from how it went."""
+        run_id = batch.run.run_id
+        if outcome is None:
+            return
+        self._judge_canary(batch, record, outcome)
+        if outcome.wait is not None:
+            batch.wait = outcome.wait
+            return
+        if on_plan:
+            self._runs.worked(run_id, record)
+        state = outcome.state or State.SYNCING
+        batch.counts[state.value] += 1
+        if state is State.SYNCED and outcome.change != "unchanged":
+            self._runs.clear_refusals(run_id)
+        if state is State.FAILED and (outcome.code or "").startswith("zoho_"):
+            count = self._runs.count_refusal(run_id, outcome.code or "")
+            if count > MOST_REFUSALS:
+                self._runs.end_early(
+                    run_id, f"Zoho refused {count} records in a row with {outcome.code}"
+                )
+
+    def _judge_canary(self, batch: _Batch, record: RecordKey, outcome: Outcome) -> None:
+        """Pass it by a write that came out right; keep it in doubt; stop the run by a mismatch."""
+        phase = PHASE_OF_ENTITY.get(record.entity)
+        if phase is None:
+            return
+        run_id = batch.run.run_id
+        if outcome.state is State.SYNCED and outcome.change in ("created", "updated"):
+            self._runs.free_canary(run_id, phase.value, record, passed=True)
+        elif outcome.state is State.MISMATCH and (
+            self._runs.canary_holder(run_id, phase.value) == record
+        ):
+            self._runs.end_early(
+                run_id, f"the first record written, {record}, came out different in Zoho"
+            )
+        elif outcome.state not in (State.IN_DOUBT, State.SYNCING, None):
+            self._runs.free_canary(run_id, phase.value, record, passed=False)
