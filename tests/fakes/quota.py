@@ -96,9 +96,12 @@ class FakeQuota(Quota):
 
     def answered(self, permit: Permit, *, readable: bool = True) -> None:
         self.settled.append(("answered", permit.permit_id))
-        if readable and self._probe == permit.permit_id:
+        if self._probe == permit.permit_id:
             self._probe = self._probe_at = None
-            self._taken_today = 0
+            if readable:
+                self._taken_today = 0
+            else:
+                self._probe_at = self._clock.monotonic() + self._timing.minute_seconds
         taken = self._permits[permit.permit_id]
         if not taken.answered:
             taken.answered = True

@@ -280,19 +280,28 @@ def test_one_worker_probes_a_paused_day_and_an_answer_ends_the_pause(case: Case)
     assert grants(quota, Priority.TRIGGER)
 
 
-def test_a_probe_refused_or_unanswered_leaves_the_pause_for_another_hour(case: Case) -> None:
+def test_a_probe_that_is_refused_leaves_the_pause_for_another_hour(case: Case) -> None:
     quota = case.quota()
     quota.throttled(quota.take(Priority.TRIGGER), 45)
     case.let_pass(3600)
-    refused_probe = quota.take(Priority.BACKFILL)
-    quota.throttled(refused_probe, 45)
-    quota.answered(refused_probe, readable=False)
-    after_refusal = refusal(quota)
+    probe = quota.take(Priority.BACKFILL)
+
+    quota.throttled(probe, 45)
+    quota.answered(probe, readable=False)
+
+    assert refusal(quota).wait_seconds == pytest.approx(3600, abs=NOW)
+
+
+def test_a_probe_that_proved_nothing_is_repeated_after_a_minute(case: Case) -> None:
+    quota = case.quota()
+    quota.throttled(quota.take(Priority.TRIGGER), 45)
     case.let_pass(3600)
+
     quota.answered(quota.take(Priority.BACKFILL), readable=False)
 
-    assert after_refusal.wait_seconds == pytest.approx(3600, abs=NOW)
-    assert refusal(quota).wait_seconds == pytest.approx(3600, abs=NOW)
+    assert refusal(quota).wait_seconds == pytest.approx(60, abs=NOW)
+    case.let_pass(60)
+    assert quota.probe_is_due()
 
 
 def test_a_probe_that_never_left_may_be_made_by_the_next_worker(case: Case) -> None:

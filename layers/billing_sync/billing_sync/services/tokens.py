@@ -27,6 +27,8 @@ from billing_sync.ports import (
 DUE_EARLY_SECONDS: Final = 300
 YOUNG_SECONDS: Final = 60
 POLL_SECONDS: Final = 0.1
+# Real, whatever the time scale: what is waited for is another worker's HTTP call.
+PATIENCE_SECONDS: Final = 2.0
 LOOK_AGAIN_SECONDS: Final = 1.0
 UNAVAILABLE_WAIT_SECONDS: Final = 15
 
@@ -108,9 +110,7 @@ class SharedToken(Tokens):
         A minute; but never shorter than the replay may take, which runs in real time.
         """
         replay = (
-            self._timing.longest_sleep_seconds
-            + self._timing.send_window_seconds
-            + self._timing.http_deadline_seconds
+            PATIENCE_SECONDS + self._timing.send_window_seconds + self._timing.http_deadline_seconds
         )
         return max(self._timing.scaled(YOUNG_SECONDS), replay)
 
@@ -118,7 +118,7 @@ class SharedToken(Tokens):
 
     def _obtain(self, *, above: int) -> AccessToken:
         """Find a token of a generation above the given one, or make it, or say why not."""
-        give_up_at = self._clock.monotonic() + self._timing.longest_sleep_seconds
+        give_up_at = self._clock.monotonic() + PATIENCE_SECONDS
         while True:
             state = self._record.read()
             stored = self._store.read()
@@ -151,7 +151,7 @@ class SharedToken(Tokens):
             if not patient:
                 raise TokenRefused(
                     "Another worker is renewing the access token.",
-                    wait_seconds=self._timing.longest_sleep_seconds,
+                    wait_seconds=PATIENCE_SECONDS,
                     reason="token_refresh",
                 )
             self._clock.sleep(POLL_SECONDS)

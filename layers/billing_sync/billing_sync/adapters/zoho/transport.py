@@ -44,7 +44,7 @@ class AnswerLost(httpx.TransportError):
     """The request left, at least in part, and no whole answer came."""
 
 
-class _TooLate(Exception):  # noqa: N818 - not an error of httpcore's kind, so that it is not retried
+class _TooLate(Exception):
     """The send window was over when the first byte was about to leave."""
 
 
