@@ -13,7 +13,7 @@ from billing_sync.domain.steps import BackfillInput, Finding, Mode, PreflightAns
 from ops.cli import asked as read
 from ops.cli import render
 from ops.cli.advice import CONFIRMABLE
-from ops.cli.answers import PlanSummary, Status, Story, read_answer
+from ops.cli.answers import PlanSummary, RunStatus, Status, Story, read_answer
 from ops.cli.follow import Follow
 from ops.cli.session import FINE, INTERRUPTED, RED, By, Session, command, who
 from ops.cli.stack import Execution, StackFault
@@ -453,10 +453,12 @@ def _conclude(session: Session, end: Execution) -> int:
     told = session.operate("status")
     now_is = read_answer(Status, told)
     run = now_is.run if now_is.run and now_is.run.run_id == end.name else None
-    if run is None or (end.status != "SUCCEEDED" and run.ended_at is None):
-        error, why = _cause(end)
-        return session.refuse(answer | {"ok": False, "error": error, "why": why})
-    colour = run.colour or ("green" if end.status == "SUCCEEDED" else "red")
+    error, why = _cause(end)
+    colour = _colour(end, run)
+    if run is None or colour is None:
+        if error == "PreflightRefused":
+            why += " `billing-sync preflight` shows every finding."
+        return session.refuse(answer | {"ok": False, "error": error, "field": None, "why": why})
     answer |= {"ok": colour == "green", "colour": colour, "status": told}
     session.show(render.run_summary(run, datetime.now(UTC)))
     if run.mode is Mode.PLAN and colour == "green":
@@ -472,17 +474,25 @@ def _conclude(session: Session, end: Execution) -> int:
         if now_is.red:
             session.show("")
             session.show(render.red(now_is.red))
-        _say_what_next(session, colour, end)
+        _say_what_next(session, colour, why)
     session.emit(answer)
     return FINE if colour == "green" else RED
 
 
-def _say_what_next(session: Session, colour: str, end: Execution) -> None:
+def _colour(end: Execution, run: RunStatus | None) -> str | None:
+    """Give the colour that the run was concluded with; None where it never came to that."""
+    if end.status == "SUCCEEDED":
+        return (run.colour if run else None) or "green"
+    if run is not None and run.ended_at is not None and run.colour is not None:
+        return run.colour
+    return {"RecordsNotInStep": "red", "NotYetInStep": "amber"}.get(_cause(end)[0])
+
+
+def _say_what_next(session: Session, colour: str, why: str) -> None:
     match colour:
         case "green":
             session.show("\nAll is in step. `billing-sync report` shows the figures.")
         case "amber":
-            _, why = _cause(end)
             session.show(f"\nNothing is wrong, but something is still owed: {why}")
         case _:
             session.show(

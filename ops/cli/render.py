@@ -121,7 +121,7 @@ def findings(found: Sequence[Finding]) -> RenderableType:
         for finding in of_this:
             sentence = Text(finding.sentence)
             if finding.count > 1:
-                sentence.append(f" ({finding.count} times)")
+                sentence.append(f" ({finding.count})")
             sentence.append(f"\n{finding.code}", "dim")
             if finding.records:
                 sentence.append(f": {_some(finding.records, finding.count)}", "dim")
@@ -251,9 +251,9 @@ def red(groups: Sequence[RedGroup]) -> RenderableType:
     parts: list[RenderableType] = []
     for group in groups:
         head = Text()
-        head.append(f"{plural(group.count, group.entity)}: {group.code}", "bold red")
+        head.append(f"{plural(group.count, group.entity)}, {group.code}", "bold red")
         if group.ids:
-            head.append(f"  {_some(group.ids, group.count)}", "red")
+            head.append(f": {_some(group.ids, group.count)}", "red")
         lines: list[RenderableType] = [head]
         if group.sentence:
             lines.append(_indented(group.sentence))
