@@ -20,7 +20,7 @@ from billing_sync.domain.customers import DisplayNames
 from billing_sync.domain.states import EntityType
 from billing_sync.domain.steps import MigrateAnswer
 from billing_sync.domain.timing import Timing
-from billing_sync.ports import BillingApi, Clock, RunFiles, Tokens, TokenStore
+from billing_sync.ports import BillingApi, Clock, Executions, RunFiles, Tokens, TokenStore
 from billing_sync.services.backfill.loop import Loop
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ class Container:
         return S3RunFiles(StorageSettings.from_environment(self._environment).runs_bucket)
 
     @cached_property
-    def executions(self) -> Any:
+    def executions(self) -> Executions:
         """The executions of the state machine."""
         from billing_sync.adapters.step_functions import StepFunctionsExecutions
 
@@ -387,9 +387,34 @@ class Container:
     @cached_property
     def preflight(self) -> "Preflight":
         """The step `Preflight`."""
-        from billing_sync.services.preflight import Preflight
+        from billing_sync.adapters.postgres.schema_check import PostgresSourceCheck
+        from billing_sync.adapters.zoho.oauth import DATA_CENTRES
+        from billing_sync.services.preflight import Preflight, PreflightDatabase, PreflightZoho
 
-        raise NotImplementedError(Preflight)
+        zoho = self.zoho
+        return Preflight(
+            lambda: PreflightDatabase(
+                PostgresSourceCheck(
+                    self.engine,
+                    self.common.organisation_id,
+                    status_columns=self.sync.status_columns == "on",
+                ),
+                self.runs,
+                self.organisations,
+                self.snapshots,
+            ),
+            lambda: self.credentials,
+            lambda: PreflightZoho(self.api, self.tokens, self.quota),
+            lambda: self.run_files,
+            self.executions,
+            self.clock,
+            self.timing,
+            organisation_id=self.common.organisation_id,
+            writes=zoho.zoho_writes == "on",
+            api_url=zoho.api_url,
+            accounts_url=zoho.accounts_url,
+            expected_api_url=zoho.api_url or DATA_CENTRES[zoho.zoho_data_centre][0],
+        )
 
     @cached_property
     def operate(self) -> "Operate":
