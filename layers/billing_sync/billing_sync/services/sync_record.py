@@ -539,8 +539,13 @@ class _Attempt:
         )
 
     def _climb(self, failure: CallFailed) -> Outcome:
-        """Take the next rung of the ladder; past the last one the record is exhausted."""
-        attempt = self._claim.attempt_number + 1
+        """Take the next rung of the ladder; past the last one the record is exhausted.
+
+        What was exhausted and is asked for again starts from the first. A mismatch that could not
+        be read is to be looked at, not written, by the next claim too.
+        """
+        found = self._claim.claimed_from
+        attempt = 1 if found is State.EXHAUSTED else self._claim.attempt_number + 1
         if attempt > len(LADDER):
             return self._settle(
                 State.EXHAUSTED,
@@ -554,6 +559,7 @@ class _Attempt:
             sentence=failure.sentence,
             retry_in=self._timing.scaled(LADDER[attempt - 1]) * self._clock.jitter(),
             attempt_number=attempt,
+            resume_as=found if found is State.MISMATCH and not self._sent else None,
         )
 
     def _settle_mismatch(self, differing: list[str]) -> Outcome:
