@@ -41,6 +41,10 @@ WAITS: Final[dict[str, str]] = {
     "token_cool_down": "Zoho refuses new access tokens for a while; nobody asks meanwhile",
     "token_refresh": "another worker is refreshing the access token",
     "token_unavailable": "Zoho's OAuth server gave no readable answer",
+    "quota": "no call is free yet: Zoho's limits are shared with everybody else",
+    "canary": "the first record's write is being proved, and the others wait for it",
+    "due": "records come back when they fall due: a proof, or another attempt",
+    "unavailable": "Zoho gave no readable answer; it is asked again",
 }
 
 _SOURCE: Final = "Correct it in your own database: the change alone makes it be tried again."
@@ -113,6 +117,8 @@ _ADVICE: Final[dict[str, str]] = {
         " (Settings, Customers, Custom fields), then run the backfill again."
     ),
     "settings": _STACK,
+    "wrong_api_url": f"ZohoApiUrl is not Zoho's, or not of this data centre. {_STACK}",
+    "execution_unreadable": f"A function may not look at the backfill's execution. {_STACK}",
     "secret_unreadable": f"A function may not read its secret, or it is empty. {_STACK}",
     "secret_unwritable": f"A function may not store the access token. {_STACK}",
     "secret_malformed": f"A secret does not hold what it should. {_STACK}",

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from billing_sync.domain.states import EntityType, State
-from billing_sync.domain.steps import Mode, first_fault
+from billing_sync.domain.steps import Finding, Mode, first_fault
 from ops.cli.stack import StackFault
 
 
@@ -72,7 +72,7 @@ class QuotaStatus(Answer):
 class TokenStatus(Answer):
     generation: int = 0
     expires_at: datetime | None = None
-    minted_last_10_minutes: int = 0
+    tokens_minted: int | None = None
     cooldown_until: datetime | None = None
 
 
@@ -81,6 +81,7 @@ class RedGroup(Answer):
 
     code: str
     entity: EntityType
+    state: State = State.FAILED
     count: int
     sentence: str | None = None
     ids: tuple[str, ...] = ()
@@ -158,10 +159,18 @@ class PlanSummary(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
 
     calls: int | None = None
+    customers_in_zoho: int | None = None
     minutes: float | None = None
     days: float | None = None
     finish_at: datetime | None = None
     could_be_mailed: int | None = None
+
+
+class Verdict(Answer):
+    """What a run's `report.json` says besides its figures: causes and findings of this run."""
+
+    red: tuple[RedGroup, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 def read_answer[M: BaseModel](model: type[M], answer: object) -> M:

@@ -13,7 +13,7 @@ from billing_sync.domain.steps import BackfillInput, Finding, Mode, PreflightAns
 from ops.cli import asked as read
 from ops.cli import render
 from ops.cli.advice import CONFIRMABLE
-from ops.cli.answers import PlanSummary, RunStatus, Status, Story, read_answer
+from ops.cli.answers import PlanSummary, RunStatus, Status, Story, Verdict, read_answer
 from ops.cli.follow import Follow
 from ops.cli.session import FINE, INTERRUPTED, RED, By, Session, command, who
 from ops.cli.stack import Execution, StackFault
@@ -471,12 +471,27 @@ def _conclude(session: Session, end: Execution) -> int:
         session.show("\nEvery record, with its reason, as JSON Lines:")
         session.show(f"{lines}\n`billing-sync report {run.run_id} --save DIR` fetches it.")
     else:
-        if now_is.red:
+        verdict = _verdict(session, run, now_is)
+        if verdict.red:
             session.show("")
-            session.show(render.red(now_is.red))
+            session.show(render.red(verdict.red))
+        grave = [each for each in verdict.findings if each.severity in render.AT_THE_END]
+        if grave:
+            session.show("")
+            session.show(render.findings(grave))
         _say_what_next(session, colour, why)
     session.emit(answer)
     return FINE if colour == "green" else RED
+
+
+def _verdict(session: Session, run: RunStatus, now_is: Status) -> Verdict:
+    """Take causes and findings from the run's report; status tells of other runs' records, too."""
+    try:
+        told = _read_json(session, f"runs/{run.run_id}/report.json")
+    except StackFault as fault:
+        session.say(f"The report could not be read: {fault.sentence}", style="yellow")
+        return Verdict(red=now_is.red)
+    return read_answer(Verdict, told)
 
 
 def _colour(end: Execution, run: RunStatus | None) -> str | None:

@@ -41,18 +41,25 @@ _SEVERITIES: Final[dict[Severity, tuple[str, str]]] = {
     Severity.NOTE: ("Good to know", "dim"),
 }
 STOPPING: Final = frozenset({Severity.BLOCKING, Severity.CONFIRM})
-"""Findings with which no run starts."""
+"""Findings with which no run that applies its plan starts."""
+AT_THE_END: Final = frozenset({Severity.RED, Severity.WARNING})
+"""Findings that are worth saying again when a run has ended."""
 
 _ACTIONS: Final[tuple[str, ...]] = (
-    "create",
-    "link",
-    "update",
-    "unchanged",
-    "skip",
-    "ambiguous",
-    "failed",
-)
-_ACTION_STYLES: Final = {"ambiguous": "red", "failed": "red", "skip": "dim", "unchanged": "dim"}
+    "create", "link", "update", "prove", "unchanged", "skip", "ambiguous", "fail", "stays",
+)  # fmt: skip
+_ACTION_STYLES: Final = {"ambiguous": "red", "fail": "red", "skip": "dim", "unchanged": "dim"}
+
+# What a run calls its step, and what the console calls the machine's state.
+_MACHINE_STATES: Final = {
+    "preflight": "Preflight",
+    "snapshot": "Snapshot",
+    "plan": "Plan",
+    "sync_batch": "SyncBatch",
+    "sync_batch due": "WorkOffDue",
+    "verify": "Verify",
+    "report": "Report",
+}
 
 
 def clock(moment: datetime, now: datetime | None = None) -> str:
@@ -147,8 +154,11 @@ def organisation(view: OrganisationView) -> RenderableType:
 
 
 def current_step(run: RunStatus) -> str:
-    """Say where the machine is."""
-    return f"{run.step}, {run.phase}" if run.phase and run.phase not in run.step else run.step
+    """Say where the machine is, in the words of its console."""
+    if run.step in _MACHINE_STATES:
+        return _MACHINE_STATES[run.step]
+    step, _, phase = run.step.partition(" ")
+    return f"{_MACHINE_STATES.get(step, step)} {phase or run.phase or ''}".rstrip()
 
 
 def waiting(run: RunStatus, now: datetime) -> str | None:
@@ -189,7 +199,8 @@ def token(state: TokenStatus, now: datetime) -> Text:
     text = Text(f"number {state.generation}")
     if state.expires_at is not None:
         text.append(f", good until {clock(state.expires_at, now)}")
-    text.append(f"; {state.minted_last_10_minutes} minted in the last 10 minutes")
+    if state.tokens_minted is not None:
+        text.append(f"; {state.tokens_minted} minted in all")
     return text
 
 
@@ -257,7 +268,9 @@ def red(groups: Sequence[RedGroup]) -> RenderableType:
         lines: list[RenderableType] = [head]
         if group.sentence:
             lines.append(_indented(group.sentence))
-        lines.append(_indented(advice(group.code, group.entity, group.ids), mark="→"))
+        lines.append(
+            _indented(advice(group.code, group.entity, group.ids, state=group.state), mark="→")
+        )
         parts.append(Group(*lines))
     return Group(*parts)
 
@@ -305,6 +318,8 @@ def plan(run: RunStatus, summary: PlanSummary) -> RenderableType:
     rows: list[tuple[str, RenderableType]] = []
     if summary.calls is not None:
         rows.append(("Calls to Zoho", str(summary.calls)))
+    if summary.customers_in_zoho is not None:
+        rows.append(("In Zoho now", plural(summary.customers_in_zoho, "customer")))
     if summary.minutes is not None:
         rows.append(("Time", f"{duration(summary.minutes * 60)} at the configured limit"))
     if summary.days is not None and summary.days > 1:
@@ -381,9 +396,9 @@ def _record(record: StoryRecord, now: datetime) -> RenderableType:
         rows.append(("Attempts", f"{record.attempt_number} in vain"))
     if record.next_attempt_at is not None:
         rows.append(("Next attempt", clock(record.next_attempt_at, now)))
-    what = advice(record.code, record.entity, [record.id], state=record.state)
-    if record.state is State.SYNCED:
-        what = advice(None, record.entity, state=record.state)
+    # The code of a record that is not red only tells how it came there.
+    code = record.code if rule.colour is Colour.RED else None
+    what = advice(code, record.entity, [record.id], state=record.state)
     rows.append(("What to do", what))
     return facts(rows)
 

@@ -22,10 +22,11 @@ ORGANISATION: dict[str, Any] = {
 RED_CUSTOMER: dict[str, Any] = {
     "code": "plausible",
     "entity": "customer",
+    "state": "ambiguous",
     "count": 1,
     "sentence": "Found 1 in Zoho without account number, with the same e-mail and name:"
     " a person must say whether it is the same.",
-    "ids": ["7"],
+    "ids": ["CT-2025-00009"],
 }
 STORY: dict[str, Any] = {
     "ok": True,
@@ -77,7 +78,7 @@ def run_status(**changes: Any) -> dict[str, Any]:
     return {
         "run_id": "customers-apply-2026-11-22T20-15-03Z-ab12",
         "mode": "apply",
-        "step": "SyncBatch",
+        "step": "sync_batch customers",
         "phase": "customers",
         "started_at": STARTED.isoformat(),
         "ended_at": (STARTED + timedelta(minutes=5)).isoformat(),
@@ -116,7 +117,7 @@ def status(run: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
         "token": {
             "generation": 1,
             "expires_at": "2026-11-22T21:15:00Z",
-            "minted_last_10_minutes": 1,
+            "tokens_minted": 1,
             "cooldown_until": None,
         },
         "red": [],

@@ -45,6 +45,8 @@ WARNING: dict[str, Any] = {
     "what_to_do": "Nothing.",
     "count": 3,
 }
+NOTE: dict[str, Any] = WARNING | {"severity": "note", "sentence": "One has no e-mail address."}
+OTHER_RUNS: dict[str, Any] = RED_CUSTOMER | {"sentence": "It was red before this run."}
 IN_STEP_PLAN = status(run_status(mode="plan", left={}))
 
 
@@ -170,7 +172,7 @@ def test_plan_starts_an_execution_in_plan_mode_and_shows_its_summary(
     run: Run, stack: FakeStack
 ) -> None:
     stack.statuses = [IN_STEP_PLAN]
-    stack.put_json("plan.json", {"calls": 26, "minutes": 1.5, "could_be_mailed": 12})
+    stack.put_json("plan.json", {"calls": 26, "minutes": "1.5", "could_be_mailed": 12})
 
     result = run("plan", "--phases", "customers", "--accounts", "CT-2025-00009,CT-2025-00014")
 
@@ -255,14 +257,29 @@ def test_red_run_ends_with_one_and_the_next_step_for_each_code(run: Run, stack: 
             "cause": '{"errorType": "RecordsNotInStep", "errorMessage": "1 ambiguous"}',
         }
     ]
-    stack.statuses = [status(run_status(colour="red"), red=[RED_CUSTOMER])]
+    stack.statuses = [status(run_status(colour="red"), red=[RED_CUSTOMER, OTHER_RUNS])]
+    stack.put_json("report.json", {"red": [RED_CUSTOMER], "findings": [WARNING, NOTE]})
 
     result = run("backfill", "--apply", "--yes")
 
     assert result.exit_code == 1
     assert "red" in result.stdout
-    assert "billing-sync link customer 7 ZOHO_ID" in result.stdout
-    assert "billing-sync create-anyway customer 7" in result.stdout
+    assert "billing-sync link customer CT-2025-00009 ZOHO_ID" in result.stdout
+    assert "billing-sync create-anyway customer CT-2025-00009" in result.stdout
+    assert WARNING["sentence"] in result.stdout
+    assert NOTE["sentence"] not in result.stdout
+    assert OTHER_RUNS["sentence"] not in result.stdout
+
+
+def test_red_run_without_a_report_still_says_what_is_red(run: Run, stack: FakeStack) -> None:
+    stack.executions = [{"status": "FAILED", "error": "RecordsNotInStep"}]
+    stack.statuses = [status(run_status(colour="red"), red=[RED_CUSTOMER])]
+
+    result = run("backfill", "--apply", "--yes")
+
+    assert result.exit_code == 1
+    assert "The report could not be read" in result.stderr
+    assert RED_CUSTOMER["sentence"] in result.stdout
 
 
 @pytest.mark.parametrize("error", ["RecordsNotInStep", "NotYetInStep"])

@@ -18,7 +18,7 @@ RUN_ID = run_status()["run_id"]
 
 
 class Watched:
-    """A run that goes through given statuses and ends after the last; its time jumps by sleeping."""
+    """A run that goes through given statuses, and ends after the last. Sleeping is its time."""
 
     def __init__(self, *statuses: dict[str, Any] | StackFault) -> None:
         self.statuses = list(statuses)
@@ -81,7 +81,7 @@ def test_long_silence_is_broken_once_a_minute() -> None:
 
 
 def test_run_before_this_one_is_not_shown() -> None:
-    shown = Watched(status(run_status(run_id="before", step="Report")), status()).follow()
+    shown = Watched(status(run_status(run_id="before", step="report")), status()).follow()
 
     assert "Preflight" in shown
     assert "Report" not in shown
@@ -92,7 +92,7 @@ def test_wait_is_told_with_its_reason_and_looked_at_less_often() -> None:
         3,
         waiting_until=(NOW + timedelta(hours=1)).isoformat(),
         waiting_reason="day",
-        step="WaitForQuotaReset",
+        step="sync_batch due",
     )
     watched = Watched(long_wait, status())
 
@@ -151,7 +151,7 @@ def test_screen_shows_all_at_a_glance_within_its_width(width: int) -> None:
 
 
 def test_screen_of_a_plan_counts_what_is_planned() -> None:
-    plan = working(0, mode="plan", step="Plan")
+    plan = working(0, mode="plan", step="plan")
 
     shown = Watched(plan, status(run_status(mode="plan"))).follow(plain=False)
 
