@@ -106,7 +106,7 @@ class FakeRules(EntityRules):
         return [
             Remote(zoho_id, text)
             for zoho_id, text in self.zoho.items()
-            if text == intent.figures["text"]
+            if text.casefold() == intent.figures["text"].casefold()
         ]
 
     def server_enforces_key(self) -> bool:

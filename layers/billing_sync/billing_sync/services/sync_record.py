@@ -342,18 +342,28 @@ class _Attempt:
     def prove(self) -> Outcome:
         """Find out what became of the write in flight; never send anything new before that."""
         try:
-            stray = self._records.stray_answer(self._claim)
-            if stray is not None:
-                intent, zoho_id = stray
-                return self._found(intent, self._rules.get(zoho_id))
             intent = self._claim.open_intents[0]
             if intent.method == "update":
                 return self._prove_update(intent)
+            stray = self._records.stray_answer(self._claim)
+            if stray is not None:
+                return self._adopt_stray(*stray)
             if self._rules.server_enforces_key():
                 return self._prove_by_sending_again(intent)
             return self._prove_create(intent)
         except CallFailed as failure:
             return self._settle_unproved(failure)
+
+    def _adopt_stray(self, intent: Intent, zoho_id: str) -> Outcome:
+        """Take the id that a worker was answered after it had lost its claim: that is the proof."""
+        try:
+            remote = self._rules.get(zoho_id)
+        except GoneInZoho as gone:
+            # Made, and deleted there since: a person decides, as for every id that we held.
+            self._records.adopt(self._claim, zoho_id, intent=intent, run_id=self._run_id)
+            self._close_all("found")
+            return self._settle_failure(gone)
+        return self._found(intent, remote)
 
     def _prove_create(self, intent: Intent) -> Outcome:
         remotes = self._rules.look_up(intent)
@@ -373,11 +383,12 @@ class _Attempt:
     def _prove_by_sending_again(self, first: Intent) -> Outcome:
         """Where Zoho itself refuses a second one, the same POST again is the proof.
 
-        Ending unsent or refused, it leaves the first intent open: that is the only memory of the
-        first POST.
+        The same: with another name since (what the server enforces is among the figures), Zoho
+        would take it as another one. Ending unsent or refused, it leaves the first intent open:
+        that is the only memory of the first POST.
         """
         source = self._rules.read(self._claim.record.entity_id)
-        if source is None or source.key != first.key or not source.payload:
+        if source is None or (source.key, source.figures) != (first.key, first.figures):
             return self._prove_create(first)
         self._source = source
         write = self._create(source)
