@@ -4,7 +4,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    RootModel,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError
 
 from billing_sync.domain.states import EntityType, State
 
@@ -35,13 +44,23 @@ class Mode(StrEnum):
     APPLY = "apply"
 
 
+def _written_out(value: object) -> object:
+    """Refuse numbers as times: pydantic reads `20250101` as seconds, and finds August 1970."""
+    if isinstance(value, int | float) or (isinstance(value, str) and "T" not in value.upper()):
+        raise PydanticCustomError("datetime_written_out", "must be a time with its zone")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
+
+
 class Only(Strict):
     """Restrict a run: all that are given must hold. Times are of the row's creation."""
 
     ids: tuple[str, ...] = ()
     accounts: tuple[str, ...] = ()
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     states: tuple[State, ...] = ()
 
 

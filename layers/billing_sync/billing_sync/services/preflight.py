@@ -52,7 +52,6 @@ PATIENCE_SECONDS: Final = 20.0
 PROOF_SECONDS: Final = 320.0
 """Deadline and proof delay together: the longest that a commit at Zoho may stay unseen."""
 
-ZOHO_NAMES: Final = frozenset({"zoho", "zohoapis", "zohocloud"})
 ROWS_PER_PAGE: Final = 200
 LOCK_ATTEMPTS: Final = 3
 LONGEST_FIELD: Final = 60
@@ -124,16 +123,16 @@ class Preflight:
         *,
         organisation_id: str,
         writes: bool,
-        api_url: str | None,
-        accounts_url: str,
-        expected_api_url: str,
+        is_real_zoho: bool,
+        expected_api_url: str | None,
     ) -> None:
         """Keep the ways to the parts; what they raise as `Misconfigured` becomes a finding.
 
         :param read_credentials: reads Zoho's secret; called even where Zoho cannot be.
         :param open_zoho: called only when the tables of token and permits can be used.
-        :param api_url: where the API is, None: wherever the token says.
-        :param expected_api_url: the API's host in the configured data centre.
+        :param is_real_zoho: whether any of the hosts is Zoho's own.
+        :param expected_api_url: the API's host in the configured data centre, which the token's
+            must be; None where the host is configured.
         """
         self._open_database = open_database
         self._read_credentials = read_credentials
@@ -144,8 +143,7 @@ class Preflight:
         self._timing = timing
         self._organisation_id = organisation_id
         self._writes = writes
-        self._api_url = api_url
-        self._accounts_url = accounts_url
+        self._is_real_zoho = is_real_zoho
         self._expected_api_url = expected_api_url
 
     def __call__(self, event: PreflightEvent) -> PreflightAnswer:
@@ -154,7 +152,7 @@ class Preflight:
         asked = BackfillInput()
         try:
             asked = BackfillInput.model_validate({} if event.input is None else event.input)
-            faults += _impossible_times(asked)
+            faults += _unwritable(asked) + _impossible_times(asked)
         except ValidationError as error:
             faults += _faults(error)
         if event.execution is None or event.check_only:
@@ -321,18 +319,14 @@ class Preflight:
                 sentence="ZohoWrites is off: nothing is written to Zoho.",
                 what_to_do="Deploy with ZohoWrites=on when the plan is what you want.",
             )
-        is_real = any(
-            is_zoho_host(url)
-            for url in (self._api_url or self._expected_api_url, self._accounts_url)
-        )
-        if is_real and self._timing.scale != 1:
+        if self._is_real_zoho and self._timing.scale != 1:
             yield _blocking(
                 "time_scale_with_real_zoho",
                 "TimeScale is not 1, and the host is Zoho's own: every limit would be breached.",
                 "Set TimeScale to 1.",
             )
         unseen = self._timing.http_deadline_seconds + self._timing.proof_delay_unscaled_seconds
-        if is_real and unseen < PROOF_SECONDS:
+        if self._is_real_zoho and unseen < PROOF_SECONDS:
             yield Finding(
                 code="proof_too_early",
                 severity=Severity.WARNING,
@@ -378,7 +372,8 @@ class Preflight:
         except Misconfigured as failure:
             checked.add(_token_finding(failure))
             return
-        if self._api_url is None and not _same_host(token.api_domain, self._expected_api_url):
+        expected = self._expected_api_url
+        if expected is not None and not _same_host(token.api_domain, expected):
             checked.add(
                 _blocking(
                     "wrong_data_centre",
@@ -460,9 +455,14 @@ class Preflight:
 
 def _faults(error: ValidationError) -> list[str]:
     """Say in plain words what is wrong with each field, and never what somebody typed into it."""
-    said = []
+    said: list[str] = []
+    named: set[tuple[int | str, ...]] = set()
     for fault in error.errors(include_url=False, include_input=False)[:SHOWN_FAULTS]:
-        where = ".".join(str(part) for part in fault["loc"])[:LONGEST_FIELD]
+        place = fault["loc"]
+        if any(deeper[: len(place)] == place for deeper in named):
+            continue  # a list whose only item is wrong is called empty as well
+        named.add(place)
+        where = ".".join(str(part) for part in place)[:LONGEST_FIELD]
         kind, context = fault["type"], fault.get("ctx", {})
         if not where:
             said.append("The input must be a JSON object with phases, mode and only.")
@@ -477,6 +477,17 @@ def _faults(error: ValidationError) -> list[str]:
         else:
             said.append(f"{where}: {fault['msg']}.")
     return said
+
+
+def _unwritable(asked: BackfillInput) -> list[str]:
+    """Name texts that neither a database nor JSON can hold; pydantic lets half characters pass."""
+    texts = [("only.ids", asked.only.ids), ("only.accounts", asked.only.accounts)]
+    return [
+        f"{name}.{position}: holds a character that no text may hold."
+        for name, given in texts
+        for position, value in enumerate(given)
+        if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value)
+    ]
 
 
 def _impossible_times(asked: BackfillInput) -> list[str]:
@@ -520,12 +531,10 @@ def _not_now(failure: NotNow) -> Finding:
     return _blocking("zoho_not_now", f"{failure.sentence} {when}", "Start again then.")
 
 
-NEW_REFRESH_TOKEN: Final = (
-    "Make a new refresh token for this client and put it into ZohoCredentialsSecret."
-)
+MAKE_A_NEW_ONE: Final = "Make a new refresh token and put it into ZohoCredentialsSecret."
 TOKEN_FAULTS: Final = {
-    "invalid_code": ("dead_refresh_token", "the refresh token", NEW_REFRESH_TOKEN),
-    "invalid_grant": ("dead_refresh_token", "the refresh token", NEW_REFRESH_TOKEN),
+    "invalid_code": ("dead_refresh_token", "the refresh token", MAKE_A_NEW_ONE),
+    "invalid_grant": ("dead_refresh_token", "the refresh token", MAKE_A_NEW_ONE),
     "invalid_client": (
         "wrong_client_id",
         "the client id, at least not in this data centre",
@@ -534,7 +543,7 @@ TOKEN_FAULTS: Final = {
     "invalid_client_secret": (
         "wrong_client_secret",
         "the client secret",
-        "Copy it from api-console.zoho.com into ZohoCredentialsSecret: each data centre has its own.",
+        "Copy it from api-console.zoho.com: each data centre has its own.",
     ),
     "unauthorized_client": (
         "client_not_authorised",
@@ -670,12 +679,11 @@ QUESTIONS: Final = (
         "confirm_display_names",
         ("display_names_unique", "display_names_may_repeat"),
         "Nobody has confirmed whether Zoho refuses a second customer of the same display name.",
-        "In Zoho Billing, under Settings, Preferences, Customers: see «Allow duplicates for customer"
-        " display name», which is best unticked",
+        "In Zoho Billing, under Settings, Preferences, Customers: see «Allow duplicates for"
+        " customer display name», which is best unticked",
     ),
 )
-"""Where to look: zoho.com/billing/kb (invoice-reminders, excess-payments, customer-duplicate-names).
-"""
+"""Where to look is said in zoho.com/billing/kb: invoice reminders, excess payments, customers."""
 
 
 def _unconfirmed(confirmed: Iterable[str]) -> Iterator[Finding]:
@@ -759,9 +767,3 @@ def _utc(moment: datetime) -> str:
 
 def _same_host(one: str, other: str) -> bool:
     return urlsplit(one).hostname == urlsplit(other).hostname
-
-
-def is_zoho_host(url: str) -> bool:
-    """Say whether a URL leads to Zoho itself, in any of its data centres."""
-    host = urlsplit(url).hostname or ""
-    return any(part in ZOHO_NAMES for part in host.split("."))
