@@ -127,6 +127,9 @@ class FakeRules(EntityRules):
     def repairs_by_update(self) -> bool:
         return self.repairs
 
+    def masked_answer(self, remote: Remote) -> dict[str, Any]:
+        return {"zoho_id": remote.zoho_id}
+
     def masked(self, write: Write) -> dict[str, Any]:
         return {"fields": sorted(write.payload)}
 

@@ -78,8 +78,6 @@ def apply(world: World, run_id: str, **asked: object) -> dict[str, object]:
 def test_a_backfill_brings_all_customers_in_step(stage: World) -> None:
     report = apply(stage, "first")
 
-    print(stage.worker.run_files.files["runs/first/report.md"].decode())
-    print(stage.worker.run_files.files["runs/first/plan.json"].decode())
     assert report["colour"] == "green"
     assert (report["total"], report["in_step"], report["skipped"]) == (15, 13, 2)
     assert stage.worker.conclude(StepEvent(run_id="first")).colour == "green"

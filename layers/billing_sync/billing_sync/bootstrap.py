@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from billing_sync.services.backfill.verify import Verify
     from billing_sync.services.operate import Operate
     from billing_sync.services.preflight import Preflight
+    from billing_sync.services.sweep import Sweep
     from billing_sync.services.sync_record import SyncRecord
     from billing_sync.services.take_snapshot import TakeSnapshot
 
@@ -256,6 +257,13 @@ class Container:
         return S3RunFiles(StorageSettings.from_environment(self._environment).runs_bucket)
 
     @cached_property
+    def sweep(self) -> "Sweep":
+        """One round over what nobody else brings back."""
+        from billing_sync.services.sweep import Sweep
+
+        return Sweep(self.records, self.source, self.status_columns, self.sync_record)
+
+    @cached_property
     def executions(self) -> Executions:
         """The executions of the state machine."""
         from billing_sync.adapters.step_functions import StepFunctionsExecutions
@@ -337,6 +345,7 @@ class Container:
             self.records,
             self.sync_record,
             self.quota,
+            self.api,
             self.executions,
             self.clock,
             workers=WORKERS,
@@ -411,9 +420,8 @@ class Container:
             self.timing,
             organisation_id=self.common.organisation_id,
             writes=zoho.zoho_writes == "on",
-            api_url=zoho.api_url,
-            accounts_url=zoho.accounts_url,
-            expected_api_url=zoho.api_url or DATA_CENTRES[zoho.zoho_data_centre][0],
+            is_real_zoho=zoho.is_real_zoho,
+            expected_api_url=(None if zoho.api_url else DATA_CENTRES[zoho.zoho_data_centre][0]),
         )
 
     @cached_property

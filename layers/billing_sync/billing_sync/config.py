@@ -16,6 +16,9 @@ ACCOUNT_NUMBER_LABEL: Final = "Account Number"
 """The label of the custom field of Zoho's customers that holds ours (made once, in its UI)."""
 
 
+ZOHO_LABELS: Final = frozenset({"zoho", "zohoapis", "zohocloud"})
+
+
 class Settings(BaseModel):
     """A group of settings. An empty variable is an absent one, as CloudFormation writes it."""
 
@@ -90,6 +93,12 @@ class ZohoSettings(CommonSettings):
         return self.zoho_api_url
 
     @property
+    def is_real_zoho(self) -> bool:
+        """Whether any of the hosts is Zoho's own."""
+        hosts = (self.accounts_url, self.api_url or DATA_CENTRES[self.zoho_data_centre][0])
+        return any(is_zoho_host(url) for url in hosts)
+
+    @property
     def timing(self) -> Timing:
         """The protocol's durations."""
         return Timing(
@@ -102,8 +111,7 @@ class ZohoSettings(CommonSettings):
     @model_validator(mode="after")
     def _real_zoho_has_real_time(self) -> Self:
         """Refuse a scaled clock against Zoho itself: it would breach every limit."""
-        hosts = (self.accounts_url, self.api_url or DATA_CENTRES[self.zoho_data_centre][0])
-        if self.time_scale != 1 and any(is_zoho_host(url) for url in hosts):
+        if self.time_scale != 1 and self.is_real_zoho:
             raise ValueError("TIME_SCALE must be 1 for a real Zoho host")
         return self
 
@@ -130,5 +138,5 @@ class StorageSettings(Settings):
 
 def is_zoho_host(url: str) -> bool:
     """Say whether a URL leads to Zoho itself."""
-    host = urlsplit(url).hostname or ""
-    return host.rpartition("zoho")[1] == "zoho" and not host.endswith((".localhost", ".test"))
+    labels = (urlsplit(url).hostname or "").split(".")
+    return bool(ZOHO_LABELS.intersection(labels))

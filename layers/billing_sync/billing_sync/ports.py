@@ -373,6 +373,7 @@ class LogEntry:
     error_code: str | None = None
     error_sentence: str | None = None
     request_masked: dict[str, Any] | None = None
+    response_masked: dict[str, Any] | None = None
     http_status: int | None = None
     zoho_code: int | None = None
     duration_ms: int | None = None
@@ -431,6 +432,15 @@ class SyncRecords(Protocol):
     def views(self, entity: EntityType, ids: Sequence[str]) -> dict[str, RecordView]:
         """Show many records of one entity by id."""
 
+    def expire_leases(self) -> int:
+        """Make every record whose worker died with a write in flight `in_doubt`."""
+
+    def due(self, limit: int) -> list[RecordKey]:
+        """Give records that are claimable now, the longest due first."""
+
+    def status_due(self, limit: int) -> list[RecordKey]:
+        """Give records whose status columns are still to be written."""
+
     def write_log(self, entry: LogEntry) -> None:
         """Write one attempt to `zoho_sync_logs`.
 
@@ -471,6 +481,9 @@ class Source(Protocol):
 
     def changed(self, entity: EntityType, limit: int) -> list[RecordKey]:
         """Give records whose row is new, or is not the version that was last read."""
+
+    def vanished(self, entity: EntityType) -> list[RecordKey]:
+        """Give records that are in Zoho and whose row is gone here, not yet said to be so."""
 
     def owed_by_customer(self) -> Iterator[tuple[str, Decimal]]:
         """Give what each customer owes by our books, by customer id."""

@@ -221,6 +221,18 @@ class CustomerRules:
         """Names of the fields, and the account number: nothing else of a person."""
         return {"account_number": write.key, "fields": sorted(write.payload)}
 
+    def masked_answer(self, remote: Remote) -> dict[str, Any]:
+        """Id, status and currency, and which fields came back with something in them."""
+        customer: RemoteCustomer = remote.body
+        filled = [name for name, value in customer.model_dump().items() if value]
+        return {
+            "customer_id": customer.zoho_id,
+            "status": customer.status,
+            "currency_code": customer.currency_code,
+            "account_number": customer.account_number,
+            "fields": sorted(filled),
+        }
+
 
 def _remote(customer: RemoteCustomer) -> Remote:
     return Remote(customer.zoho_id, customer)

@@ -104,3 +104,6 @@ class EntityRules(Protocol):
 
     def masked(self, write: Write) -> dict[str, Any]:
         """Show what was sent without anything personal, for the sync log."""
+
+    def masked_answer(self, remote: Remote) -> dict[str, Any]:
+        """Show what was answered without anything personal, for the sync log."""

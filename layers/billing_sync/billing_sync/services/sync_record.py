@@ -319,7 +319,7 @@ class _Attempt:
             self._records.close_intent(intent, "never_sent" if never_sent else "refused")
             self._log(write, started, "never_sent" if never_sent else "refused", failure)
             raise
-        self._log(write, started, "answered", zoho_id=remote.zoho_id)
+        self._log(write, started, "answered", remote=remote)
         return intent, remote
 
     def _open_intent(self, write: Write) -> tuple[Intent, Permit]:
@@ -631,7 +631,7 @@ class _Attempt:
         started: float,
         status: str,
         failure: CallFailed | None = None,
-        zoho_id: str | None = None,
+        remote: Remote | None = None,
     ) -> None:
         self._logs.append(
             LogEntry(
@@ -639,10 +639,11 @@ class _Attempt:
                 operation=write.step,
                 status=status,
                 attempt_number=self._claim.attempt_number + 1,
-                zoho_id=zoho_id or write.zoho_id,
+                zoho_id=remote.zoho_id if remote else write.zoho_id,
                 error_code=type(failure).__name__ if failure else None,
                 error_sentence=failure.sentence if failure else None,
                 request_masked=self._rules.masked(write),
+                response_masked=self._rules.masked_answer(remote) if remote else None,
                 http_status=failure.http_status if failure else None,
                 zoho_code=failure.zoho_code if failure else 0,
                 duration_ms=round((self._clock.monotonic() - started) * 1000),

@@ -172,8 +172,16 @@ STORE_ID: Final = text("""
 
 INSERT_STRAY: Final = text("""
     INSERT INTO billing_sync.stray_answers
-        (organisation_id, entity_type, entity_id, intent_id, zoho_id)
-    VALUES (:organisation_id, :entity_type, :entity_id, :intent_id, :zoho_id)
+        (organisation_id, entity_type, entity_id, intent_id, zoho_id, settled_as)
+    VALUES (:organisation_id, :entity_type, :entity_id, :intent_id, :zoho_id,
+            CASE WHEN :method = 'update' THEN 'late_update' END)
+""")
+
+# A PUT that was answered after its claim was lost may have put older values over newer ones.
+DOUBT_LATE_UPDATE: Final = text("""
+    UPDATE billing_sync.records SET confirmed_fingerprint = NULL, signals = signals + 1
+    WHERE organisation_id = :organisation_id AND entity_type = :entity_type
+      AND entity_id = :entity_id AND zoho_id = :zoho_id
 """)
 
 HOLDER_OF_ZOHO_ID: Final = text("""
@@ -283,10 +291,11 @@ INSERT_LOG: Final = text("""
     INSERT INTO billing_sync.zoho_sync_logs
         (organisation_id, run_id, entity_type, entity_id, zoho_entity_type, zoho_entity_id,
          operation, status, attempt_number, error_code, error_sentence, request_masked,
-         http_status, zoho_code, duration_ms)
+         response_masked, http_status, zoho_code, duration_ms)
     VALUES (:organisation_id, :run_id, :entity_type, :entity_id, :zoho_entity_type, :zoho_id,
             :operation, :status, :attempt_number, :error_code, :error_sentence,
-            CAST(:request_masked AS jsonb), :http_status, :zoho_code, :duration_ms)
+            CAST(:request_masked AS jsonb), CAST(:response_masked AS jsonb), :http_status,
+            :zoho_code, :duration_ms)
 """)
 
 
@@ -437,8 +446,13 @@ class PostgresRecords:
                         **self._key(claim.record),
                         "intent_id": intent.intent_id,
                         "zoho_id": zoho_id,
+                        "method": intent.method,
                     },
                 )
+                if intent.method == "update":
+                    connection.execute(
+                        DOUBT_LATE_UPDATE, {**self._key(claim.record), "zoho_id": zoho_id}
+                    )
                 return False
             connection.execute(
                 CLOSE_INTENT, {"intent_id": intent.intent_id, "closed_as": "answered"}
@@ -593,9 +607,31 @@ class PostgresRecords:
                 },
             ).rowcount
 
+    def due(self, limit: int) -> list[RecordKey]:
+        """Give records that are claimable now, the longest due first."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(
+                text(f"""SELECT entity_type, entity_id FROM billing_sync.records r
+                         WHERE r.organisation_id = :organisation_id AND {CLAIMABLE}
+                         ORDER BY r.next_attempt_at NULLS FIRST, r.entity_id LIMIT :limit"""),
+                {"organisation_id": self._organisation_id, "limit": limit},
+            ).all()
+        return [RecordKey(EntityType(row.entity_type), row.entity_id) for row in rows]
+
+    def status_due(self, limit: int) -> list[RecordKey]:
+        """Give records whose status columns are still to be written, the oldest first."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(
+                text(f"""SELECT entity_type, entity_id FROM billing_sync.records
+                         WHERE organisation_id = :organisation_id AND status_due IS NOT NULL
+                           AND state IN ({sql_list(states_where("status_written"))})
+                         ORDER BY status_due LIMIT :limit"""),
+                {"organisation_id": self._organisation_id, "limit": limit},
+            ).all()
+        return [RecordKey(EntityType(row.entity_type), row.entity_id) for row in rows]
+
     def write_log(self, entry: LogEntry) -> None:
         """Write the row in a transaction of its own: its failure undoes no confirmation."""
-        masked = None if entry.request_masked is None else json.dumps(entry.request_masked)
         try:
             with self._engine.begin() as connection:
                 connection.execute(
@@ -610,7 +646,8 @@ class PostgresRecords:
                         "attempt_number": entry.attempt_number,
                         "error_code": entry.error_code,
                         "error_sentence": entry.error_sentence,
-                        "request_masked": masked,
+                        "request_masked": _json(entry.request_masked),
+                        "response_masked": _json(entry.response_masked),
                         "http_status": entry.http_status,
                         "zoho_code": entry.zoho_code,
                         "duration_ms": entry.duration_ms,
@@ -629,6 +666,10 @@ class PostgresRecords:
     @staticmethod
     def _intents(connection: Connection, key: dict[str, Any]) -> tuple[Intent, ...]:
         return tuple(_intent(row) for row in connection.execute(OPEN_INTENTS, key))
+
+
+def _json(content: dict[str, Any] | None) -> str | None:
+    return None if content is None else json.dumps(content)
 
 
 def _intent(row: Row[Any]) -> Intent:

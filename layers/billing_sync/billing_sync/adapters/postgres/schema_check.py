@@ -335,6 +335,19 @@ class PostgresSourceCheck(SourceCheck):
             return views
 
     def _judge_shape(self, view: View, columns: _Columns) -> Iterator[Finding]:
+        unreadable = [
+            column.name
+            for column in view.columns
+            if column.name in columns and not columns[column.name].readable
+        ]
+        if unreadable:
+            yield Finding(
+                code="view_not_readable",
+                severity=Severity.BLOCKING,
+                sentence=f"The functions' role may not read {view.name}: {', '.join(unreadable)}.",
+                what_to_do=MIGRATE,
+                count=len(unreadable),
+            )
         for column in view.columns:
             if column.is_status and not self._status_columns_are_on:
                 continue
@@ -347,13 +360,6 @@ class PostgresSourceCheck(SourceCheck):
                     severity=Severity.BLOCKING,
                     sentence=f"The view has no column {name}; it must be {column.kind.value}.",
                     what_to_do=todo,
-                )
-            elif not found.readable:
-                yield Finding(
-                    code="column_not_readable",
-                    severity=Severity.BLOCKING,
-                    sentence=f"The functions' role may not read {name}.",
-                    what_to_do=MIGRATE,
                 )
             elif found.type not in TYPES[column.kind]:
                 yield Finding(

@@ -146,6 +146,22 @@ class PostgresSource:
             )
             return [RecordKey(entity, row.id) for row in rows]
 
+    def vanished(self, entity: EntityType) -> list[RecordKey]:
+        """Give records that are in Zoho and whose row is gone here, not yet said to be so."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(
+                text(f"""SELECT r.entity_id FROM billing_sync.records r
+                         WHERE r.organisation_id = :organisation_id
+                           AND r.entity_type = :entity_type AND r.zoho_id IS NOT NULL
+                           AND r.removed_at IS NULL
+                           AND r.code IS DISTINCT FROM 'deleted_here'
+                           AND NOT EXISTS (SELECT 1 FROM {VIEW_OF[entity]} s
+                                           WHERE CAST(s.id AS text) = r.entity_id)
+                         ORDER BY r.entity_id"""),
+                {"organisation_id": self._organisation_id, "entity_type": entity.value},
+            ).all()
+        return [RecordKey(entity, row.entity_id) for row in rows]
+
     def owed_by_customer(self) -> Iterator[tuple[str, Decimal]]:
         """Give what each customer owes by our books, by customer id, all that owe anything."""
         with self._engine.connect() as connection:

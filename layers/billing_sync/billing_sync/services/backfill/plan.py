@@ -10,7 +10,7 @@ from billing_sync.domain.customers import DisplayNames, customer_name, match_cus
 from billing_sync.domain.errors import Misconfigured
 from billing_sync.domain.source import Customer
 from billing_sync.domain.states import STATES, EntityType, State
-from billing_sync.domain.steps import Finding, Next, Phase, Severity, StepAnswer, StepEvent
+from billing_sync.domain.steps import Finding, Next, Only, Phase, Severity, StepAnswer, StepEvent
 from billing_sync.ports import (
     Clock,
     Organisations,
@@ -34,6 +34,9 @@ ROWS_AT_ONCE: Final = 500
 
 CALLS_OF_ACTION: Final = {"create": 1, "update": 1, "link": 2, "compare": 1, "prove": 2}
 """Calls that an action costs; a link is read once and written once."""
+
+VANISHED: Final = "deleted_here"
+"""The action for a record without a row: it is not one of the source's rows that `total` counts."""
 
 ROWS_PER_PAGE: Final = 200
 
@@ -90,6 +93,8 @@ class MakePlan:
                 return self._loop.end(run.run_id)
             if time_left() < SPARE_SECONDS:
                 return StepAnswer(next=Next.AGAIN, counts=_flat(self._runs.plan_counts(run.run_id)))
+        if run.only == Only():
+            self._runs.add_to_plan(run.run_id, self._vanished())
         counts = self._runs.plan_counts(run.run_id)
         self._runs.put_findings(run.run_id, "plan", list(self._findings(run, counts)))
         self._export(run, counts)
@@ -117,6 +122,19 @@ class MakePlan:
         return [
             plan_row(sources[customer.id], views.get(customer.id), found.get(customer.id, Found()))
             for customer in customers
+        ]
+
+    def _vanished(self) -> list[PlanRow]:
+        """Plan to say so of customers who are in Zoho and not here any more; nothing is deleted."""
+        return [
+            PlanRow(
+                phase=Phase.CUSTOMERS.value,
+                record=record,
+                account_number=None,
+                action=VANISHED,
+                reason="the row was deleted here",
+            )
+            for record in self._source.vanished(EntityType.CUSTOMER)
         ]
 
     def _found(self, customers: Sequence[Customer]) -> dict[str, Found]:
@@ -196,7 +214,7 @@ class MakePlan:
             "phases": [phase.value for phase in run.phases],
             "only": run.only.model_dump(mode="json", exclude_defaults=True),
             "counts": counts,
-            "total": sum(sum(actions.values()) for actions in counts.values()),
+            "total": count_rows(counts),
             "customers_in_zoho": in_zoho,
             "snapshot_calls": snapshot.calls if snapshot else 0,
             "calls": calls,
@@ -204,6 +222,16 @@ class MakePlan:
             "days": days_full + 1,
             "made_at": self._clock.now().isoformat(),
         }
+
+
+def count_rows(counts: dict[str, dict[str, int]]) -> int:
+    """Count the source's rows in a plan."""
+    return sum(
+        rows
+        for actions in counts.values()
+        for action, rows in actions.items()
+        if action != VANISHED
+    )
 
 
 def plan_row(source: SourceRow, view: RecordView | None, found: Found) -> PlanRow:

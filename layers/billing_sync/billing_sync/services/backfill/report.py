@@ -7,6 +7,7 @@ from typing import Any, Final
 from billing_sync.domain.states import STATES, Colour, EntityType, State
 from billing_sync.domain.steps import Finding, Mode, Next, Severity, StepAnswer, StepEvent
 from billing_sync.ports import Clock, Run, RunFigures, RunFiles, Runs, Snapshots, Verification
+from billing_sync.services.backfill.plan import count_rows
 
 UNDER_WAY: Final = (
     State.PENDING,
@@ -99,7 +100,7 @@ class MakeReport:
             "why": why,
             "ended_early": run.ended_early,
             "started_at": run.started_at.isoformat(),
-            "total": sum(sum(actions.values()) for actions in plan.values()),
+            "total": count_rows(plan),
             "in_step": states.get(State.SYNCED, 0),
             "created": figures.created,
             "linked": figures.linked,

@@ -10,6 +10,7 @@ from billing_sync.domain.errors import LogNotWritten, Misconfigured, NotNow
 from billing_sync.domain.states import STATES, State
 from billing_sync.domain.steps import ENTITY_OF_PHASE, OFF_DUE, Next, Phase, StepAnswer, StepEvent
 from billing_sync.ports import (
+    BillingApi,
     CanaryState,
     Clock,
     Executions,
@@ -51,6 +52,7 @@ class SyncBatch:
         records: SyncRecords,
         sync_record: SyncRecord,
         quota: Quota,
+        api: BillingApi,
         executions: Executions,
         clock: Clock,
         *,
@@ -64,6 +66,7 @@ class SyncBatch:
         self._records = records
         self._sync_record = sync_record
         self._quota = quota
+        self._api = api
         self._executions = executions
         self._clock = clock
         self._workers = workers
@@ -100,6 +103,10 @@ class SyncBatch:
             return self._loop.wait(run_id, batch.wait, counts)
         if time_left() < SPARE_SECONDS:
             return StepAnswer(next=Next.AGAIN, counts=counts)
+        try:
+            self._probe_a_paused_day()
+        except NotNow as refusal:
+            return self._loop.wait(run_id, refusal, counts)
         wait = self._quota.wait_for(Priority.BACKFILL)
         if wait > self._longest_sleep_seconds:
             return self._loop.wait_for(
@@ -110,6 +117,14 @@ class SyncBatch:
                 counts=counts,
             )
         return None
+
+    def _probe_a_paused_day(self) -> None:
+        """Ask, once an hour and by one worker, whether Zoho counts a new day.
+
+        A write is never the probe: its permit stands in a transaction with its intent.
+        """
+        if self._quota.probe_is_due():
+            self._api.organisations()
 
     def _must_stop(self, run: Run) -> bool:
         """Look at the run's row each time, at the execution every few seconds."""
