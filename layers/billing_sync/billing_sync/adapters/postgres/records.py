@@ -131,12 +131,23 @@ OPEN_INTENTS: Final = text("""
     ORDER BY intent_id
 """)
 
-# An update in flight makes what Zoho last confirmed unknown until its answer is here.
-FENCE: Final = text("""
+# An acceptance holds while the record is red for the same source row.
+ACCEPTANCE: Final = """
+        accepted_at = CASE WHEN CAST(:source_version AS timestamptz) IS NULL
+                OR source_version IS NOT DISTINCT FROM CAST(:source_version AS timestamptz)
+            THEN accepted_at END
+"""
+
+# An update in flight makes what Zoho last confirmed unknown until its answer is here. The version
+# is stored now: should this worker be lost, the status columns would be written over a change of
+# the row that nobody has read, and make it look read.
+FENCE: Final = text(f"""
     UPDATE billing_sync.records SET
         lease_until = clock_timestamp() + make_interval(secs => :lease),
         attempted_fingerprint = :fingerprint,
-        confirmed_fingerprint = NULL
+        confirmed_fingerprint = NULL,
+        source_version = coalesce(CAST(:source_version AS timestamptz), source_version),
+        {ACCEPTANCE}
     WHERE organisation_id = :organisation_id AND entity_type = :entity_type
       AND entity_id = :entity_id AND claim_id = :claim_id AND state = 'syncing'
       AND lease_until > clock_timestamp()
@@ -206,10 +217,7 @@ SETTLE: Final = text(f"""
         confirmed_fingerprint = CASE WHEN :forget_confirmed THEN NULL
             ELSE coalesce(:confirmed_fingerprint, confirmed_fingerprint) END,
         source_version = coalesce(CAST(:source_version AS timestamptz), source_version),
-        -- An acceptance holds while the record is red for the same source row.
-        accepted_at = CASE WHEN :source_version IS NULL
-                OR source_version IS NOT DISTINCT FROM CAST(:source_version AS timestamptz)
-            THEN accepted_at END,
+        {ACCEPTANCE},
         last_run = coalesce(:run_id, last_run),
         last_change = CASE WHEN CAST(:run_id AS text) IS NOT NULL AND last_run = :run_id
             THEN coalesce(:change, last_change) ELSE CAST(:change AS text) END,
@@ -393,6 +401,7 @@ class PostgresRecords:
                 "claim_id": claim.claim_id,
                 "lease": self._timing.lease_seconds,
                 "fingerprint": write.fingerprint,
+                "source_version": write.source_version,
             },
         )
         if fenced.rowcount == 0:
@@ -634,25 +643,7 @@ class PostgresRecords:
         """Write the row in a transaction of its own: its failure undoes no confirmation."""
         try:
             with self._engine.begin() as connection:
-                connection.execute(
-                    INSERT_LOG,
-                    {
-                        **self._key(entry.record),
-                        "run_id": entry.run_id,
-                        "zoho_entity_type": ZOHO_ENTITY_TYPES[entry.record.entity],
-                        "zoho_id": entry.zoho_id,
-                        "operation": entry.operation,
-                        "status": entry.status,
-                        "attempt_number": entry.attempt_number,
-                        "error_code": entry.error_code,
-                        "error_sentence": entry.error_sentence,
-                        "request_masked": _json(entry.request_masked),
-                        "response_masked": _json(entry.response_masked),
-                        "http_status": entry.http_status,
-                        "zoho_code": entry.zoho_code,
-                        "duration_ms": entry.duration_ms,
-                    },
-                )
+                connection.execute(INSERT_LOG, log_values(self._organisation_id, entry))
         except DBAPIError as error:
             raise LogNotWritten(f"the sync log refuses the row of {entry.record}") from error
 
@@ -666,6 +657,28 @@ class PostgresRecords:
     @staticmethod
     def _intents(connection: Connection, key: dict[str, Any]) -> tuple[Intent, ...]:
         return tuple(_intent(row) for row in connection.execute(OPEN_INTENTS, key))
+
+
+def log_values(organisation_id: str, entry: LogEntry) -> dict[str, Any]:
+    """Give the values of `INSERT_LOG`; preflight tries the very row that a run will write."""
+    return {
+        "organisation_id": organisation_id,
+        "entity_type": entry.record.entity.value,
+        "entity_id": entry.record.entity_id,
+        "run_id": entry.run_id,
+        "zoho_entity_type": ZOHO_ENTITY_TYPES[entry.record.entity],
+        "zoho_id": entry.zoho_id,
+        "operation": entry.operation,
+        "status": entry.status,
+        "attempt_number": entry.attempt_number,
+        "error_code": entry.error_code,
+        "error_sentence": entry.error_sentence,
+        "request_masked": _json(entry.request_masked),
+        "response_masked": _json(entry.response_masked),
+        "http_status": entry.http_status,
+        "zoho_code": entry.zoho_code,
+        "duration_ms": entry.duration_ms,
+    }
 
 
 def _json(content: dict[str, Any] | None) -> str | None:

@@ -14,11 +14,17 @@ from sqlalchemy import Connection, Engine, TextClause, text
 from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 
 from billing_sync.adapters.postgres.migrate import MIGRATIONS, TABLE_RIGHTS
-from billing_sync.adapters.postgres.records import INSERT_LOG, ZOHO_ENTITY_TYPES
+from billing_sync.adapters.postgres.records import INSERT_LOG, log_values
 from billing_sync.domain.source_contract import NOT_READ_YET, VIEWS, Kind, View
 from billing_sync.domain.states import STATES, EntityType
 from billing_sync.domain.steps import Finding, Only, Phase, Severity
-from billing_sync.ports import SourceCheck, SourceReport, TablesReport
+from billing_sync.ports import (
+    LogEntry,
+    RecordKey,
+    SourceCheck,
+    SourceReport,
+    TablesReport,
+)
 
 STATEMENT_SECONDS: Final = 10
 """One look at a large table may take so long; all of them must end before the function does."""
@@ -284,23 +290,15 @@ class PostgresSourceCheck(SourceCheck):
         ]
 
     def _log_row(self, entity: EntityType, status: str) -> dict[str, Any]:
-        return {
-            "organisation_id": self._organisation_id,
-            "run_id": None,
-            "entity_type": entity.value,
-            "entity_id": "preflight",
-            "zoho_entity_type": ZOHO_ENTITY_TYPES[entity],
-            "zoho_id": None,
-            "operation": "create",
-            "status": status,
-            "attempt_number": 1,
-            "error_code": None,
-            "error_sentence": None,
-            "request_masked": "{}",
-            "http_status": 200,
-            "zoho_code": 0,
-            "duration_ms": 0,
-        }
+        entry = LogEntry(
+            RecordKey(entity, "preflight"),
+            "create",
+            status,
+            1,
+            request_masked={},
+            response_masked={},
+        )
+        return log_values(self._organisation_id, entry)
 
     # ------------------------------------------------------------------------------- the source
 
