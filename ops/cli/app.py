@@ -417,7 +417,11 @@ def _watch(session: Session, execution: Execution) -> int:
 
     # With --json the answer has standard output for itself; who watches reads the lines beside it.
     follow = Follow(
-        now_is, session.out, run_id=execution.name, plain=True if session.as_json else None
+        now_is,
+        session.out,
+        run_id=execution.name,
+        plain=True if session.as_json else None,
+        poll_seconds=stack.poll_seconds,
     )
     try:
         end = follow.until(ended)
@@ -468,17 +472,11 @@ def _conclude(session: Session, end: Execution) -> int:
         answer |= {"plan": summary, "plan_lines": lines}
         session.show("")
         session.show(render.plan(run, read_answer(PlanSummary, summary)))
+        _show_verdict(session, _verdict(session, run, Status()))
         session.show("\nEvery record, with its reason, as JSON Lines:")
         session.show(f"{lines}\n`billing-sync report {run.run_id} --save DIR` fetches it.")
     else:
-        verdict = _verdict(session, run, now_is)
-        if verdict.red:
-            session.show("")
-            session.show(render.red(verdict.red))
-        grave = [each for each in verdict.findings if each.severity in render.AT_THE_END]
-        if grave:
-            session.show("")
-            session.show(render.findings(grave))
+        _show_verdict(session, _verdict(session, run, now_is))
         _say_what_next(session, colour, why)
     session.emit(answer)
     return FINE if colour == "green" else RED
@@ -492,6 +490,16 @@ def _verdict(session: Session, run: RunStatus, now_is: Status) -> Verdict:
         session.say(f"The report could not be read: {fault.sentence}", style="yellow")
         return Verdict(red=now_is.red)
     return read_answer(Verdict, told)
+
+
+def _show_verdict(session: Session, verdict: Verdict) -> None:
+    if verdict.red:
+        session.show("")
+        session.show(render.red(verdict.red))
+    grave = [each for each in verdict.findings if each.severity in render.AT_THE_END]
+    if grave:
+        session.show("")
+        session.show(render.findings(grave))
 
 
 def _colour(end: Execution, run: RunStatus | None) -> str | None:

@@ -70,10 +70,21 @@ class AwsStack:
     @property
     def label(self) -> str:
         """Name the stack and where it is."""
-        place = self._endpoint_url or self._functions.meta.endpoint_url
-        region = self._session.region_name
-        local = "amazonaws." not in place
-        return f"{self._name} (local AWS at {place})" if local else f"{self._name} ({region})"
+        place = f"local AWS at {self._place}" if self._is_local else self._session.region_name
+        return f"{self._name} ({place})"
+
+    @property
+    def poll_seconds(self) -> float:
+        """Look less often where a look costs money; local runs are short besides."""
+        return 0.5 if self._is_local else 2.0
+
+    @property
+    def _place(self) -> str:
+        return self._endpoint_url or self._functions.meta.endpoint_url
+
+    @property
+    def _is_local(self) -> bool:
+        return "amazonaws." not in self._place
 
     def operate(self, request: OperateEvent) -> dict[str, Any]:
         """Invoke the function `operate`."""

@@ -225,7 +225,9 @@ def run_summary(run: RunStatus, now: datetime) -> RenderableType:
     if run.ended_early:
         rows.append(("Ended early", Text(run.ended_early, "yellow")))
     if run.total:
-        rows.append(("Done", f"{run.done} of {run.total}"))
+        planned = run.mode is Mode.PLAN
+        amount = plural(run.total, "record") if planned else f"{run.done} of {run.total}"
+        rows.append(("Planned" if planned else "Done", amount))
     took = ((run.ended_at or now) - run.started_at).total_seconds()
     rows.append(
         (
@@ -321,14 +323,16 @@ def plan(run: RunStatus, summary: PlanSummary) -> RenderableType:
     if summary.customers_in_zoho is not None:
         rows.append(("In Zoho now", plural(summary.customers_in_zoho, "customer")))
     if summary.minutes is not None:
-        rows.append(("Time", f"{duration(summary.minutes * 60)} at the configured limit"))
+        at_least = duration(summary.minutes * 60) if summary.minutes >= 1 else "under a minute"
+        rows.append(("Time", f"{at_least}, at the limit in force"))
     if summary.days is not None and summary.days > 1:
         rows.append(("Days", f"{summary.days:g}, by the day's quota"))
     if summary.finish_at is not None:
         rows.append(("Done by", f"{clock(summary.finish_at)} if started now"))
     if summary.could_be_mailed is not None:
         rows.append(("Mail", f"Zoho could mail {plural(summary.could_be_mailed, 'customer')}"))
-    return _apart([table, *([facts(rows)] if rows else [])])
+    head = table if run.total else Text("No record is selected.", "yellow")
+    return _apart([head, *([facts(rows)] if rows else [])])
 
 
 # ------------------------------------------------------------------------------------------- story

@@ -61,7 +61,8 @@ class Session:
     def show(self, renderable: RenderableType) -> None:
         """Show a part of the answer to a person; `--json` gives it otherwise."""
         if not self.as_json:
-            self.out.print(renderable)
+            # A sentence may hold a command to be copied: the terminal wraps it, and nobody else.
+            self.out.print(renderable, soft_wrap=isinstance(renderable, str))
 
     def emit(self, answer: Mapping[str, Any]) -> None:
         """Give the whole answer to a program, if one asks."""

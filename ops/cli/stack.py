@@ -55,6 +55,10 @@ class Stack(Protocol):
     def label(self) -> str:
         """Name it as a person tells stacks apart: its name and where it is."""
 
+    @property
+    def poll_seconds(self) -> float:
+        """Say how often a run is looked at: every look is an invocation."""
+
     def operate(self, request: OperateEvent) -> dict[str, Any]:
         """Ask the function `operate`; its answer as it came."""
 

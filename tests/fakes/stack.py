@@ -145,6 +145,7 @@ class FakeStack:
         self.asked: list[dict[str, Any]] = []
         self.started: list[tuple[str, BackfillInput]] = []
         self.label = "billing-sync (nowhere)"
+        self.poll_seconds = 0.0
 
     def operate(self, request: OperateEvent) -> dict[str, Any]:
         """Answer as told; `ok` where nothing was told."""

@@ -187,6 +187,18 @@ def test_plan_starts_an_execution_in_plan_mode_and_shows_its_summary(
     assert f"s3://runs/runs/{name}/plan.jsonl" in result.stdout
 
 
+def test_plan_that_selects_nothing_says_so_with_its_finding(run: Run, stack: FakeStack) -> None:
+    stack.statuses = [status(run_status(mode="plan", plan={}, left={}))]
+    stack.put_json("plan.json", {"calls": 2, "minutes": "0.0"})
+    stack.put_json("report.json", {"findings": [WARNING, NOTE]})
+
+    result = run("plan", "--accounts", "CT-1")
+
+    assert "No record is selected." in result.stdout
+    assert WARNING["sentence"] in result.stdout
+    assert NOTE["sentence"] not in result.stdout
+
+
 def test_backfill_without_apply_is_a_plan_and_asks_nothing(run: Run, stack: FakeStack) -> None:
     stack.statuses = [IN_STEP_PLAN]
     stack.put_json("plan.json", {})
@@ -353,14 +365,12 @@ def test_no_wait_only_starts(run: Run, stack: FakeStack) -> None:
 
 
 def test_run_is_followed_in_plain_lines_where_there_is_no_terminal(
-    run: Run, stack: FakeStack, monkeypatch: pytest.MonkeyPatch
+    run: Run, stack: FakeStack
 ) -> None:
-    monkeypatch.setattr("ops.cli.follow.time.sleep", lambda _seconds: None)
-    monkeypatch.setattr("ops.cli.follow.Follow._pause", lambda _follow: 0)
     waiting = run_status(
         ended_at=None,
         colour=None,
-        waiting_until="2126-11-22T20:18:00Z",
+        waiting_until="2026-01-01T00:00:00Z",
         waiting_reason="minute",
         left={"customers": 5},
     )
