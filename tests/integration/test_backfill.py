@@ -1,13 +1,25 @@
 """The backfill's steps, one after the other, as the state machine calls them."""
 
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from billing_sync.bootstrap import Container
 from billing_sync.domain.errors import RecordsNotInStep
-from billing_sync.domain.steps import BackfillInput, Next, StepAnswer, StepEvent
+from billing_sync.domain.states import State
+from billing_sync.domain.steps import (
+    BackfillInput,
+    Next,
+    OperateAnswer,
+    OperateEvent,
+    StepAnswer,
+    StepEvent,
+)
 from billing_sync.ports import Executions, Run
+from ops.fake_zoho import FieldAltered, SeedCustomer
 from ops.local_stack.postgres import Database
 from tests.world import World, world
 
@@ -82,3 +94,270 @@ def test_a_backfill_brings_all_customers_in_step(stage: World) -> None:
     assert (report["total"], report["in_step"], report["skipped"]) == (15, 13, 2)
     assert stage.worker.conclude(StepEvent(run_id="first")).colour == "green"
     assert len(stage.zoho.control.customers()) == 13
+
+
+def test_a_plan_writes_nothing_and_ends_green(stage: World) -> None:
+    begin(stage.worker, "plan")
+    drive(stage, "plan", "snapshot")
+    answer = drive(stage, "plan", "plan")
+
+    assert answer.counts == {"create": 13, "skip": 2}
+    assert stage.sql("SELECT count(*) FROM billing_sync.records")[0].count == 0
+    assert {entry.method for entry in stage.zoho.control.log()} <= {"GET", "POST"}
+    assert stage.zoho.control.customers() == []
+    lines = files(stage)["runs/plan/plan.jsonl"].decode().splitlines()
+    assert len(lines) == 15
+    assert stage.worker.conclude(StepEvent(run_id="plan")).colour == "green"
+
+
+def test_a_second_run_over_a_table_in_step_sends_and_writes_nothing(stage: World) -> None:
+    apply(stage, "first")
+    stage.worker.conclude(StepEvent(run_id="first"))
+    before = everything(stage)
+
+    for round_number in range(5):
+        report = apply(stage, f"again-{round_number}")
+        stage.worker.conclude(StepEvent(run_id=f"again-{round_number}"))
+        assert report["in_step"] == 13
+        assert report["updated"] == 0
+        assert stage.worker.sweep(lambda: True) == {
+            "leases": 0,
+            "due": 0,
+            "changed": 0,
+            "statuses": 0,
+        }
+
+    assert everything(stage) == before
+    writes = [entry for entry in stage.zoho.control.log() if entry.operation == "create_customer"]
+    assert len(writes) == 13
+
+
+def test_a_changed_customer_is_updated_and_only_that_one(stage: World) -> None:
+    apply(stage, "first")
+    stage.worker.conclude(StepEvent(run_id="first"))
+    stage.sql("UPDATE customers SET phone = '+27215550000' WHERE account_number = 'CT-2025-00014'")
+
+    report = apply(stage, "second")
+
+    assert (report["updated"], report["in_step"]) == (1, 13)
+    assert stage.in_zoho("CT-2025-00014")[0]["phone"] == "+27215550000"
+    updates = [e for e in stage.zoho.control.log() if e.operation == "update_customer"]
+    assert len(updates) == 1
+
+
+def test_an_ambiguous_customer_makes_the_run_red_and_a_link_makes_it_green(stage: World) -> None:
+    [by_hand] = stage.zoho.control.seed(
+        [
+            SeedCustomer(
+                profile={"display_name": "A. Grobler", "email": EMAIL_OF_SEVEN},
+                created_time=datetime(2024, 5, 1, tzinfo=UTC),
+            )
+        ]
+    )
+    report = apply(stage, "first")
+    with pytest.raises(RecordsNotInStep, match="1 ambiguous"):
+        stage.worker.conclude(StepEvent(run_id="first"))
+    assert (report["colour"], report["ambiguous"], report["in_step"]) == ("red", 1, 12)
+    assert "CT-2025-00009" in files(stage)["runs/first/report.md"].decode()
+
+    answer = operate(
+        stage,
+        action="link",
+        by="ops",
+        entity="customer",
+        id="CT-2025-00009",
+        zoho_id=by_hand,
+    )
+    assert answer.ok, answer.why
+    report = apply(stage, "second")
+
+    assert (report["colour"], report["linked"], report["in_step"]) == ("green", 1, 13)
+    assert [c["customer_id"] for c in stage.in_zoho("CT-2025-00009")] == [by_hand]
+    assert stage.worker.conclude(StepEvent(run_id="first")).colour == "green", "a redrive"
+
+
+def test_a_stop_ends_the_batch_and_the_next_run_finishes_without_a_duplicate(
+    stage: World,
+) -> None:
+    begin(stage.worker, "first", mode="apply")
+    drive(stage, "first", "snapshot")
+    drive(stage, "first", "plan")
+    answer = operate(stage, action="stop", by="ops")
+    assert answer.ok
+
+    ended = drive(stage, "first", "sync_batch", "customers")
+
+    assert (ended.next, ended.why) == (Next.END, "stopped by ops")
+    assert stage.zoho.control.customers() == []
+    assert stage.worker.conclude(StepEvent(run_id="first")).colour == "amber"
+    assert apply(stage, "second")["in_step"] == 13
+    assert len(stage.zoho.control.customers()) == 13
+
+
+def test_an_execution_stopped_in_the_console_ends_the_batch(stage: World) -> None:
+    begin(stage.worker, "first", mode="apply")
+    drive(stage, "first", "snapshot")
+    drive(stage, "first", "plan")
+    executions = stage.worker.executions
+    assert isinstance(executions, StillRunning)
+    executions.stopped = True
+
+    ended = drive(stage, "first", "sync_batch", "customers")
+
+    assert (ended.next, ended.why) == (Next.END, "its execution was stopped")
+
+
+def test_a_first_record_that_comes_out_different_stops_the_run(stage: World) -> None:
+    stage.zoho.control.arm(
+        FieldAltered(operation="create_customer", field="display_name", value="Somebody", count=1)
+    )
+    stage.zoho.control.arm(
+        FieldAltered(operation="update_customer", field="display_name", value="Somebody", count=1)
+    )
+
+    report = apply(stage, "first")
+
+    assert len(stage.zoho.control.customers()) == 1
+    assert (report["colour"], report["mismatch"]) == ("red", 1)
+    assert "came out different" in str(report["ended_early"])
+
+
+def test_a_refused_first_record_does_not_hold_the_others(stage: World) -> None:
+    stage.sql("UPDATE customers SET email = 'not an e-mail' WHERE id = 2")
+
+    report = apply(stage, "first")
+
+    assert (report["failed"], report["in_step"]) == (1, 12)
+    [group] = report["red"]  # type: ignore[misc]  # a list, as every report has it
+    assert group["code"] == "zoho_2"
+
+
+def test_more_than_five_refusals_of_one_code_stop_the_run(stage: World) -> None:
+    stage.sql("UPDATE customers SET email = 'not an e-mail'")
+
+    report = apply(stage, "first")
+
+    assert "Zoho refused 6 records in a row with zoho_2" in str(report["ended_early"])
+    assert stage.zoho.control.customers() == []
+    assert report["colour"] == "red"
+
+
+def test_verify_finds_what_was_deleted_renamed_or_doubled_in_zoho(stage: World) -> None:
+    apply(stage, "first")
+    stage.worker.conclude(StepEvent(run_id="first"))
+    gone = stage.in_zoho("CT-2025-00002")[0]["customer_id"]
+    renamed = stage.in_zoho("CT-2025-00004")[0]["customer_id"]
+    for method, path, body in (
+        ("DELETE", f"/customers/{gone}", None),
+        ("PUT", f"/customers/{renamed}", {"display_name": "Renamed by hand"}),
+        ("POST", "/customers", {"display_name": "Twice (CT-2025-00005)"}),
+    ):
+        by_hand(stage, method, path, body)
+    wait_for_the_index(stage)
+
+    report = apply(stage, "second")
+
+    assert report["colour"] == "red"
+    [group] = report["red"]  # type: ignore[misc]  # a list, as every report has it
+    assert (group["code"], group["ids"]) == ("gone_in_zoho", ["CT-2025-00002"])
+    assert report["duplicates_in_zoho"] == 1
+    assert stage.record("CT-2025-00004").state == "pending"
+    assert apply_after(stage, "third")["in_step"] == 12
+    assert stage.in_zoho("CT-2025-00004")[0]["display_name"].endswith("(CT-2025-00004)")
+
+
+def test_a_row_deleted_here_is_said_so_and_nothing_is_deleted_there(stage: World) -> None:
+    apply(stage, "first")
+    stage.worker.conclude(StepEvent(run_id="first"))
+    record = stage.customer("CT-2025-00024")
+    stage.sql("DELETE FROM customers WHERE account_number = 'CT-2025-00024'")
+
+    report = apply(stage, "second")
+
+    view = stage.worker.records.view(record)
+    assert view is not None
+    assert (view.state, view.code) == (State.FAILED, "deleted_here")
+    assert (report["total"], report["colour"]) == (14, "red")
+    assert len(stage.zoho.control.customers()) == 13
+
+
+@pytest.mark.parametrize(
+    ("only", "expected"),
+    [
+        ({"ids": ["2", "4"]}, 2),
+        ({"accounts": ["CT-2025-00014"]}, 1),
+        ({"since": "1999-01-01T00:00:00Z", "until": "2000-01-01T00:00:00Z"}, 0),
+        ({"states": ["failed"]}, 0),
+        ({"ids": ["2"], "accounts": ["CT-2025-00014"]}, 0),
+    ],
+)
+def test_only_restricts_a_run_and_all_that_is_given_must_hold(
+    stage: World, only: dict[str, object], expected: int
+) -> None:
+    report = apply(stage, "first", only=only)
+
+    assert report["total"] == expected
+    assert len(stage.zoho.control.customers()) == expected
+
+
+def test_a_second_run_does_not_begin_while_one_runs(stage: World) -> None:
+    begin(stage.worker, "first")
+
+    assert begin(stage.worker, "second").run_id == "first"
+    stage.worker.runs.take_over("first")
+    assert begin(stage.worker, "second").run_id == "second"
+
+
+def test_two_thousand_loops_end_amber_with_start_again(stage: World) -> None:
+    begin(stage.worker, "first", mode="apply")
+    stage.sql("UPDATE billing_sync.runs SET loops = 2000")
+
+    ended = drive(stage, "first", "snapshot")
+
+    assert (ended.next, ended.why) == (Next.END, "2000 loops are used up: start again")
+    assert stage.worker.conclude(StepEvent(run_id="first")).colour == "amber"
+
+
+EMAIL_OF_SEVEN = "anton@newgate-medical.example"
+
+
+def files(stage: World) -> dict[str, bytes]:
+    assert isinstance(stage.worker.run_files, MemoryFiles)
+    return stage.worker.run_files.files
+
+
+def everything(stage: World) -> list[Any]:
+    """Give all records and all application rows, to the last column."""
+    return [
+        stage.sql("SELECT * FROM billing_sync.records ORDER BY entity_id"),
+        stage.sql("SELECT * FROM customers ORDER BY id"),
+        stage.sql("SELECT * FROM billing_sync.intents ORDER BY intent_id"),
+    ]
+
+
+def operate(stage: World, **event: object) -> OperateAnswer:
+    return stage.worker.operate(OperateEvent.model_validate(event))
+
+
+def apply_after(stage: World, run_id: str) -> dict[str, object]:
+    """End the run before, which is red, and run another one."""
+    with pytest.raises(RecordsNotInStep):
+        stage.worker.conclude(StepEvent(run_id="second"))
+    return apply(stage, run_id)
+
+
+def by_hand(stage: World, method: str, path: str, body: dict[str, str] | None) -> None:
+    """Do something in Zoho's own screens, in the way that the API offers."""
+    token = stage.worker.tokens.current().value
+    response = stage.worker.http.request(
+        method,
+        f"{stage.zoho.api_url}/billing/v1{path}",
+        json=body,
+        headers={"Authorization": f"Zoho-oauthtoken {token}"},
+        extensions={"send_by": time.monotonic() + 5, "deadline_seconds": 5},
+    )
+    assert response.is_success, response.text
+
+
+def wait_for_the_index(stage: World) -> None:
+    stage.zoho.control.advance_clock(10)
