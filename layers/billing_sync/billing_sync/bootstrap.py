@@ -397,7 +397,7 @@ class Container:
     def preflight(self) -> "Preflight":
         """The step `Preflight`."""
         from billing_sync.adapters.postgres.schema_check import PostgresSourceCheck
-        from billing_sync.adapters.zoho.oauth import DATA_CENTRES
+        from billing_sync.domain.data_centres import DATA_CENTRES
         from billing_sync.services.preflight import Preflight, PreflightDatabase, PreflightZoho
 
         zoho = self.zoho

@@ -12,8 +12,8 @@ from billing_sync.ports import Clock, Run, Runs
 MOST_LOOPS: Final = 2000
 """Two thousand loops of about nine events stay below an execution's 25,000 (protocol §8)."""
 
-SPARE_SECONDS: Final = 25.0
-"""What is left of a Lambda's time when a step stops beginning anything: a call and its settling."""
+SPARE_SECONDS: Final = 40.0
+"""What must be left of a Lambda's time to begin a record: permit, window, deadline, settling."""
 
 TimeLeft = Callable[[], float]
 
