@@ -60,8 +60,8 @@ def measure(directory: Path) -> Table:
     table = Table(
         "Imports of a cold start",
         f"Middle one of {TIMES} fresh interpreters, from the built layers with their bytecode,"
-        " files in the page cache. «First use» is what the service behind the handler imports when it"
-        " is made; boto3's clients and all connections come on top.",
+        " files in the page cache. «First use» is what the service behind the handler imports when"
+        " it is made; boto3's clients and all connections come on top.",
         ("function", "handler ms", "first use ms", "together ms"),
     )
     layers = _build_layers(directory / "layers")
