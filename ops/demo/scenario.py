@@ -1,0 +1,109 @@
+"""What the demo's Zoho holds before anything of ours runs, and how fast its clocks go.
+
+`make up` starts with the same content, so that what the demo shows can be tried by hand.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from ops.fake_zoho import (
+    FakeZohoConfig,
+    Limits,
+    OrganisationConfig,
+    SeedCustomer,
+    Switches,
+)
+from ops.local_stack.stack import StackOptions
+
+IN_STEP: Final = 13
+TEST_ACCOUNTS: Final = ("CT-2025-00001", "CT-2025-00003")
+SOURCE_ROWS: Final = IN_STEP + len(TEST_ACCOUNTS)
+
+KEPT_BY_ACCOUNT_NUMBER: Final = "CT-2025-00014"
+"""Customer 10: no e-mail, and in Zoho already, under a name that finance typed."""
+
+LOOKS_ALIKE: Final = "CT-2025-00009"
+"""Customer 7: somebody in Zoho has his e-mail, a shorter name, and no account number."""
+
+UNKNOWN_HERE: Final = "CT-2025-00099"
+
+CALLS_PER_MINUTE: Final = 12
+
+# How many of the protocol's seconds pass in a real one. The larger, the shorter are the waits, and
+# the shorter lives an access token: 3600 / 30 = 120 s, renewed 10 s before its end. The demo must
+# do with one, and its calls to Zoho spread over some 30 s, so a machine may be three times slower
+# than the one that it was made on.
+TIME_SCALE: Final = 30
+
+# Zoho's limits are ours: one call too many, at any moment, would be answered 429. At 12 calls a
+# minute the next call is 5 s away, which is longer than a Lambda sleeps (2 s): the state machine
+# waits. The HTTP deadline and the send window are real seconds, whatever the scale; with the proof
+# delay (unscaled, and longer than the index lags) they make a lost answer's proof due after
+# 2 + 2 + 60 / 30 = 6 s.
+PARAMETERS: Final[dict[str, str | int | float]] = {
+    "ZohoWrites": "on",
+    "CallsPerMinute": CALLS_PER_MINUTE,
+    "HttpDeadlineSeconds": 2,
+    "SendWindowSeconds": 2,
+    "ProofDelaySeconds": 60,
+}
+INDEX_LAG_SECONDS: Final = 10
+
+
+def zoho() -> FakeZohoConfig:
+    """Give fake Zoho's configuration: its limits, its index, and four customers kept by hand."""
+    organisation = OrganisationConfig(limits=Limits(calls_per_minute=CALLS_PER_MINUTE))
+    return FakeZohoConfig(
+        time_scale=TIME_SCALE,
+        organisations=[organisation],
+        switches=Switches(index_lag_seconds=INDEX_LAG_SECONDS),
+        seed={organisation.organization_id: kept_by_hand()},
+    )
+
+
+def options() -> StackOptions:
+    """Give the options of the demo's stack."""
+    return StackOptions(zoho=zoho(), time_scale=TIME_SCALE, parameters=PARAMETERS)
+
+
+def kept_by_hand() -> list[SeedCustomer]:
+    """Give the customers that people made in Zoho's own screens, the oldest first."""
+    return [
+        # No e-mail either, and older: the first hit of a search for nothing.
+        _made(
+            datetime(2021, 3, 8, 7, 15, tzinfo=UTC),
+            display_name="Dlamini Trading",
+            company_name="Dlamini Trading CC",
+            first_name="Bongani",
+            last_name="Mthembu",
+            phone="+27315550182",
+            notes="Pays by debit order on the 25th.",
+        ),
+        _made(
+            datetime(2024, 6, 3, 9, 40, tzinfo=UTC),
+            display_name="Lindiwe Khumalo",
+            first_name="Lindiwe",
+            last_name="Khumalo",
+            email="lindiwe.khumalo@mail.example",
+            account_number=UNKNOWN_HERE,
+        ),
+        _made(
+            datetime(2025, 2, 20, 12, 5, tzinfo=UTC),
+            display_name="Newgate Medical",
+            company_name="Newgate Medical",
+            email="anton@newgate-medical.example",
+        ),
+        _made(
+            datetime(2025, 9, 1, 6, 30, tzinfo=UTC),
+            display_name="N. Dlamini",
+            first_name="Nomvula",
+            last_name="Dlamini",
+            account_number=KEPT_BY_ACCOUNT_NUMBER,
+        ),
+    ]
+
+
+def _made(at: datetime, *, account_number: str | None = None, **profile: Any) -> SeedCustomer:
+    if account_number is not None:
+        profile["custom_fields"] = [{"label": "Account Number", "value": account_number}]
+    return SeedCustomer(profile=profile, created_time=at)
