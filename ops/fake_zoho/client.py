@@ -72,8 +72,9 @@ class FakeZohoControl:
         ids: list[str] = self._ask("POST", "/seed", sent).json()["customer_ids"]
         return ids
 
-    def reset(self) -> None:
-        self._ask("POST", "/reset")
+    def reset(self, *, keep_tokens: bool = False) -> None:
+        """Go back to the start; tokens that clients hold die with the rest, unless kept."""
+        self._ask("POST", "/reset", {"keep_tokens": keep_tokens})
 
     def arm(self, fault: AnyFault) -> int:
         """Arm a fault; answer its id."""

@@ -27,6 +27,10 @@ class Seed(Document):
     customers: list[SeedCustomer]
 
 
+class Reset(Document):
+    keep_tokens: bool = False
+
+
 class LimitsChange(Document):
     organization_id: str | None = None
     calls_per_minute: int | None = Field(default=None, ge=1)
@@ -79,8 +83,9 @@ class Control:
             {"customer_ids": [made.customer_id for made in customers.seed(asked.customers)]}
         )
 
-    async def reset(self, _request: Request) -> Response:
-        self._fake.reset()
+    async def reset(self, request: Request) -> Response:
+        asked = Reset.model_validate_json(await request.body() or b"{}")
+        self._fake.reset(keep_tokens=asked.keep_tokens)
         return JSONResponse({})
 
     async def show_faults(self, _request: Request) -> Response:

@@ -59,8 +59,12 @@ class FakeZoho:
         self._background: set[asyncio.Task[None]] = set()
         self.reset()
 
-    def reset(self) -> None:
-        """Go back to the start: seeds again, all else forgotten, commits to come cancelled."""
+    def reset(self, *, keep_tokens: bool = False) -> None:
+        """Go back to the start: seeds again, all else forgotten, commits to come cancelled.
+
+        With `keep_tokens` a client that holds a token in memory may go on using it.
+        """
+        kept = self.tokens.live() if keep_tokens else {}
         self.stop()
         self.switches = self.config.switches.model_copy()
         self.random = random.Random(self.config.random_seed)  # noqa: S311 - latency only
@@ -68,7 +72,7 @@ class FakeZoho:
         self.log = RequestLog()
         self.faults = FaultDesk()
         self.tokens = TokenOffice(
-            self.config.credentials, self.config.tokens, self.switches, self.clock
+            self.config.credentials, self.config.tokens, self.switches, self.clock, kept
         )
         self.organisations = {
             one.organization_id: Organisation(one, self.switches, self.clock, self.calendar)

@@ -4,7 +4,7 @@ import hmac
 import math
 import secrets
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ops.fake_zoho.clock import LimitsClock
@@ -54,8 +54,15 @@ class TokenOffice:
         rules: TokenRules,
         switches: Switches,
         clock: LimitsClock,
+        live: Mapping[str, Sequence[AccessToken]] | None = None,
     ) -> None:
-        self._grants = {credential.refresh_token: _Grant(credential) for credential in credentials}
+        """Open the office; `live` are tokens that it minted before, by refresh token."""
+        self._grants = {
+            credential.refresh_token: _Grant(
+                credential, deque((live or {}).get(credential.refresh_token, ()))
+            )
+            for credential in credentials
+        }
         self._rules = rules
         self._switches = switches
         self._clock = clock
@@ -109,6 +116,10 @@ class TokenOffice:
                         return token
                     raise not_authorised()
         raise not_authorised()
+
+    def live(self) -> dict[str, list[AccessToken]]:
+        """Answer the tokens that are good, by refresh token."""
+        return {refresh_token: list(grant.live) for refresh_token, grant in self._grants.items()}
 
     def revoke_access_tokens(self) -> None:
         for grant in self._grants.values():

@@ -100,6 +100,15 @@ def test_reset_goes_back_to_the_seed_and_forgets_the_rest() -> None:
         assert zoho.control.log() == []
 
 
+def test_reset_that_keeps_tokens_forgets_the_rest(zoho: RunningFake, api: httpx.Client) -> None:
+    zoho.control.seed([STRANGER])
+
+    zoho.control.reset(keep_tokens=True)
+
+    assert api.get("/customers").json()["customers"] == []
+    assert zoho.control.counters().tokens_minted == 0
+
+
 def test_wrong_switch_changes_nothing(zoho: RunningFake) -> None:
     wrong = {"index_lag_seconds": 9, "day": "lunar"}
 
