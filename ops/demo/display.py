@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Self
 
 from rich.console import Console, RenderableType
 from rich.status import Status
@@ -27,9 +28,8 @@ class Display:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.stages: list[Stage] = []
-        self._plain = wants_plain_lines(console)
         self._began = time.monotonic()
-        self._steps = _Steps(console, spins=not self._plain)
+        self.steps = Steps(console)
 
     @contextmanager
     def stage(self, title: str) -> Iterator[None]:
@@ -39,12 +39,6 @@ class Display:
         began = time.monotonic()
         yield
         self.stages.append(Stage(title, time.monotonic() - began))
-
-    @contextmanager
-    def steps(self) -> Iterator["_Steps"]:
-        """Give the progress of a local stack: what is under way spins, what is done is a line."""
-        with self._steps:
-            yield self._steps
 
     def say(self, what: RenderableType, *, style: str = "") -> None:
         """Say something; a line is never broken, so that it can be searched for."""
@@ -67,17 +61,20 @@ class Display:
         return table
 
 
-class _Steps:
-    """Steps of which several may run at once, told from several threads."""
+class Steps:
+    """The progress of a local stack: what is under way spins, what is done is a line.
 
-    def __init__(self, console: Console, *, spins: bool) -> None:
+    Several steps may run at once, told from several threads.
+    """
+
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._spins = spins
+        self._spins = not wants_plain_lines(console)
         self._running: dict[str, None] = {}
         self._lock = threading.Lock()
         self._status: Status | None = None
 
-    def __enter__(self) -> "_Steps":
+    def __enter__(self) -> Self:
         if self._spins:
             self._status = self._console.status("")
             self._status.start()

@@ -33,7 +33,7 @@ class Mishaps:
     """Arms the faults and, beside the run, kills the worker once Zoho has committed its record."""
 
     def __init__(self, zoho: FakeZohoControl, local_aws: ProcessIdentity, function: str) -> None:
-        """`function` is the name under which local AWS runs the function that is to be killed."""
+        """Take the name under which local AWS runs the function that is to be killed."""
         self.happened = Happened()
         self._zoho = zoho
         self._local_aws = local_aws

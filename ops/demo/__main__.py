@@ -1,0 +1,227 @@
+"""`make demo`: the customers' backfill from end to end, from empty data, with two mishaps.
+
+Ends with 0 only if every condition holds; the run's logs stay in its folder below `build/run`.
+"""
+
+import json
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+
+from billing_sync.domain.steps import OperateEvent
+from ops.cli.answers import Status, Story, read_answer
+from ops.cli.aws import AwsStack
+from ops.cli.session import FINE, INTERRUPTED, RED
+from ops.demo import report, scenario
+from ops.demo.command import Command
+from ops.demo.display import Display
+from ops.demo.mishaps import ANSWER_LOST_OF, KILLED_DURING, Mishaps
+from ops.demo.old_way import run_old_way
+from ops.demo.verdict import Evidence, RunEnd, figures, judge
+from ops.fake_zoho import FakeZohoControl
+from ops.local_stack.interruptions import Interrupted, interruptible
+from ops.local_stack.postgres import SUPERUSER
+from ops.local_stack.processes import ProcessIdentity, StackError, project_root
+from ops.local_stack.stack import LocalStack, new_run_directory
+
+REPORTS: Final = project_root() / "build" / "demo"
+
+_CONFIRMED: Final = (
+    "notifications_off",
+    "excess_payments_off",
+    "prices_inclusive",
+    "display_names_may_repeat",
+)
+
+# Nobody need have a name on a machine where git was never set up.
+_AS: Final = ("--by", "demo")
+
+
+class UnexpectedEnd(Exception):
+    """A command ended otherwise than the demo needs it to."""
+
+
+def main() -> int:
+    """Run the demo; answer its exit code."""
+    display = Display(Console(highlight=False, markup=False))
+    run_directory = None
+    try:
+        with interruptible():
+            run_directory = new_run_directory("demo")
+            return _run(display, run_directory)
+    except Interrupted as interruption:
+        display.say("\nInterrupted: nothing is left running.", style="yellow")
+        return interruption.exit_code
+    except KeyboardInterrupt:
+        display.say("\nInterrupted: nothing is left running.", style="yellow")
+        return INTERRUPTED
+    except (StackError, UnexpectedEnd) as error:
+        display.say(f"\n{error}", style="red")
+    except Exception as error:  # noqa: BLE001 - whatever it was, it is said where to look
+        display.say(f"\n{type(error).__name__}: {error}", style="red")
+        if run_directory is not None:
+            (run_directory / "demo.log").write_text(traceback.format_exc(), encoding="utf-8")
+    if run_directory is not None:
+        display.say(f"The logs lie in {run_directory}", style="red")
+    return RED
+
+
+def _run(display: Display, run_directory: Path) -> int:
+    stack = LocalStack(run_directory, scenario.options(), progress=display.steps)
+    try:
+        with display.stage("Start PostgreSQL, fake Zoho and local AWS, and deploy"), display.steps:
+            stack.start()
+        evidence = _Demo(display, stack).play()
+    finally:
+        stack.stop()
+    return _conclude(display, run_directory, evidence)
+
+
+class _Demo:
+    """The acts that play on a stack which is up."""
+
+    def __init__(self, display: Display, stack: LocalStack) -> None:
+        state = stack.state
+        if state.zoho is None or state.endpoint_url is None:
+            raise StackError("the stack is not up")
+        self._display = display
+        self._stack = stack
+        self._aws = AwsStack.on_local_aws(state.stack_name, state.endpoint_url)
+        self._command = Command(display, self._aws)
+        self._zoho_url = state.zoho.url
+
+    def play(self) -> Evidence:
+        """Play all acts; give what they left behind."""
+        with FakeZohoControl(self._zoho_url) as zoho:
+            before = zoho.state()
+            self._show_what_is_there(before.customers)
+            self._show_the_old_way()
+            with self._display.stage("Preflight, and the plan, which writes nothing"):
+                self._expect("preflight", RED, "preflight")
+                self._expect("confirm", FINE, "confirm", *_CONFIRMED, *_AS)
+                self._expect("the plan", FINE, "backfill")
+                plan, after_plan = self._run_end(), zoho.state()
+            with self._display.stage("Apply it; Zoho loses an answer, and a Lambda is killed"):
+                with Mishaps(zoho, self._local_aws, self._function("SyncBatchFunction")) as mishaps:
+                    self._expect("the first run", RED, "backfill", "--apply", "--yes")
+                happened = mishaps.happened
+                self._display.say(
+                    f"\nWhat was done to it: Zoho committed {ANSWER_LOST_OF} and dropped the"
+                    f" connection ({happened.answers_lost} answer lost); the worker of SyncBatch"
+                    f" (process {happened.killed_pid}) was killed after Zoho had committed"
+                    f" {KILLED_DURING} and before it answered."
+                )
+                first = self._run_end()
+            with self._display.stage("Customer 7 is ambiguous: look, link, and run again"):
+                self._expect("show", RED, "show", "customer", scenario.LOOKS_ALIKE)
+                looks_alike = self._story(scenario.LOOKS_ALIKE)
+                [candidate] = looks_alike.record.candidates
+                self._expect(
+                    "link", FINE, "link", "customer", scenario.LOOKS_ALIKE, candidate, *_AS
+                )
+                self._expect("the second run", FINE, "backfill", "--apply", "--yes")
+                second = self._run_end()
+            told = (
+                scenario.KEPT_BY_ACCOUNT_NUMBER,
+                scenario.LOOKS_ALIKE,
+                ANSWER_LOST_OF,
+                KILLED_DURING,
+            )
+            return Evidence(
+                config=self._stack.options.zoho,
+                before=before,
+                after_plan=after_plan,
+                after=zoho.state(),
+                plan=plan,
+                first=first,
+                second=second,
+                happened=happened,
+                looks_alike_at_first=looks_alike,
+                stories={number: self._story(number) for number in told},
+            )
+
+    def _show_what_is_there(self, customers: Sequence[dict[str, Any]]) -> None:
+        with self._stack.database.connect(SUPERUSER) as connection:
+            rows, packages, views, revision = connection.execute(
+                """SELECT (SELECT count(*) FROM customers), (SELECT count(*) FROM service_packages),
+                       (SELECT count(*) FROM information_schema.views
+                        WHERE table_schema = 'billing_source'),
+                       (SELECT version_num FROM billing_sync.alembic_version)"""
+            ).fetchone() or (0, 0, 0, "none")
+        names = ", ".join(f"«{one['display_name']}»" for one in customers)
+        self._display.say(
+            f"The application has {rows} customers and {packages} packages; migrate made {views}"
+            f" views in billing_source, and our own tables (revision {revision})."
+        )
+        self._display.say(f"In Zoho, kept by hand: {names}.")
+
+    def _show_the_old_way(self) -> None:
+        with self._display.stage("The old way, on a fake Zoho of its own"):
+            for line in run_old_way().lines():
+                self._display.say(line)
+
+    def _expect(self, what: str, code: int, *arguments: str) -> None:
+        """Run `billing-sync` and require its exit code: red where red is what is to be shown."""
+        ended = self._command(*arguments)
+        if ended != code:
+            raise UnexpectedEnd(f"{what} ended with {ended}, and not with {code}")
+
+    def _run_end(self) -> RunEnd:
+        """Read how the newest run ended: its execution's status, and its report in S3."""
+        run = read_answer(Status, self._operate({"action": "status"})).run
+        if run is None:
+            raise UnexpectedEnd("no run is known to the stack")
+        keys = self._operate({"action": "report", "run_id": run.run_id})["bucket_keys"]
+        machine = self._stack.state.outputs["BackfillStateMachineArn"]
+        executions = self._stack.clients.step_functions.list_executions(stateMachineArn=machine)
+        [status] = [one["status"] for one in executions["executions"] if one["name"] == run.run_id]
+        return RunEnd(status, json.loads(b"".join(self._aws.read(keys["report.json"]))))
+
+    def _story(self, account_number: str) -> Story:
+        asked = {"action": "show", "entity": "customer", "id": account_number}
+        return read_answer(Story, self._operate(asked))
+
+    def _operate(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        answer = self._aws.operate(OperateEvent.model_validate(asked))
+        if not answer.get("ok"):
+            raise UnexpectedEnd(f"operate refused {asked['action']}: {answer.get('why')}")
+        return answer
+
+    def _function(self, logical_id: str) -> str:
+        described = self._stack.clients.cloudformation.describe_stack_resource(
+            StackName=self._stack.state.stack_name, LogicalResourceId=logical_id
+        )
+        return described["StackResourceDetail"]["PhysicalResourceId"]
+
+    @property
+    def _local_aws(self) -> ProcessIdentity:
+        [identity] = [one for one in self._stack.state.processes if one.name == "ministack"]
+        return identity
+
+
+def _conclude(display: Display, run_directory: Path, evidence: Evidence) -> int:
+    """Print and write the report; red if a condition does not hold."""
+    told, conditions = figures(evidence), judge(evidence)
+    display.say("")
+    display.say(report.figures_table(told))
+    display.say(report.conditions_table(conditions))
+    display.say(display.times())
+    for directory in (run_directory, REPORTS):
+        written = report.write(directory, told, conditions, display.stages)
+    display.say(f"Written: {', '.join(str(path) for path in written)}")
+    broken = [one for one in conditions if not one.holds]
+    if not broken:
+        display.say("Every condition holds.", style="bold green")
+        return FINE
+    for one in broken:
+        display.say(f"Does not hold: {one.sentence} ({one.seen})", style="bold red")
+    display.say(f"The logs lie in {run_directory}", style="red")
+    return RED
+
+
+if __name__ == "__main__":
+    sys.exit(main())
