@@ -17,7 +17,8 @@ from billing_sync.domain.errors import Misconfigured
 from billing_sync.domain.steps import Execution, PreflightAnswer, PreflightEvent, Severity
 from billing_sync.domain.timing import Timing
 from billing_sync.ports import Priority
-from billing_sync.services.preflight import Preflight, PreflightDatabase, PreflightZoho
+from billing_sync.services.preflight import Preflight, PreflightDatabase
+from billing_sync.services.zoho_check import PreflightZoho
 from ops.fake_zoho import Credential, FakeZohoConfig, RunningFake, running_fake_zoho
 from ops.local_stack.postgres import APPLICATION_ROLE, OWNER_ROLE, Database
 from tests.fakes.preflight import FakeExecutions, FakeRunFiles

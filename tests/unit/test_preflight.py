@@ -18,11 +18,8 @@ from billing_sync.domain.steps import (
 )
 from billing_sync.domain.timing import Timing
 from billing_sync.ports import RunFiles, TablesReport
-from billing_sync.services.preflight import (
-    Preflight,
-    PreflightDatabase,
-    PreflightZoho,
-)
+from billing_sync.services.preflight import Preflight, PreflightDatabase
+from billing_sync.services.zoho_check import PreflightZoho
 from tests.fakes.clock import FakeClock
 from tests.fakes.preflight import (
     FakeExecutions,

@@ -12,15 +12,13 @@ next; what nobody expected is an error of the function, and the state machine tr
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Final
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import ValidationError
 
-from billing_sync.domain.errors import CallFailed, Misconfigured, NotNow, TokenRefused
-from billing_sync.domain.remote import CustomerPage, Organisation
+from billing_sync.domain.errors import Misconfigured
+from billing_sync.domain.findings import blocking, gravest_first, one_for_each_code
+from billing_sync.domain.remote import Organisation
 from billing_sync.domain.states import EntityType
 from billing_sync.domain.steps import (
     BackfillInput,
@@ -37,39 +35,24 @@ from billing_sync.ports import (
     Clock,
     Executions,
     OrganisationFacts,
-    OrganisationReads,
-    Quota,
     RunFiles,
     RunLock,
     SnapshotCounts,
     SourceCheck,
-    Tokens,
 )
-
-PATIENCE_SECONDS: Final = 20.0
-"""How long preflight waits for permits in all, in short sleeps; it makes two calls."""
+from billing_sync.services.zoho_check import PreflightZoho, ZohoCheck, token_finding
 
 PROOF_SECONDS: Final = 320.0
 """Deadline and proof delay together: the longest that a commit at Zoho may stay unseen."""
 
-ROWS_PER_PAGE: Final = 200
 LOCK_ATTEMPTS: Final = 3
 LONGEST_FIELD: Final = 60
 SHOWN_FAULTS: Final = 5
-RECORDS_IN_A_FINDING: Final = 50
 
 FOR_ZOHO: Final = frozenset({"quota", "quota_hours", "permits", "token"})
 FOR_THE_LOCK: Final = frozenset({"runs"})
 FOR_CONFIRMATIONS: Final = frozenset({"confirmations"})
 FOR_COUNTS: Final = frozenset({"snapshots", "snapshot_customers"})
-
-GRAVITY: Final = (
-    Severity.BLOCKING,
-    Severity.RED,
-    Severity.CONFIRM,
-    Severity.WARNING,
-    Severity.NOTE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +63,6 @@ class PreflightDatabase:
     runs: RunLock
     organisations: OrganisationFacts
     snapshots: SnapshotCounts
-
-
-@dataclass(frozen=True, slots=True)
-class PreflightZoho:
-    """What preflight needs of Zoho; its token and permits are rows of our database."""
-
-    api: OrganisationReads
-    tokens: Tokens
-    quota: Quota
 
 
 @dataclass(slots=True)
@@ -174,7 +148,7 @@ class Preflight:
         self._check_the_rest(database, asked, checked)
         checked.add(
             *(
-                _blocking("invalid_input", fault, "See `billing-sync backfill --help`.")
+                blocking("invalid_input", fault, "See `billing-sync backfill --help`.")
                 for fault in faults
             )
         )
@@ -183,7 +157,7 @@ class Preflight:
             running=running,
             mode=asked.mode,
             phases=asked.phases,
-            findings=tuple(_gravest_first(checked.findings)),
+            findings=tuple(gravest_first(checked.findings)),
             organisation=self._view(checked),
             counts=_counts(checked.findings),
         )
@@ -221,7 +195,7 @@ class Preflight:
             is_running = self._executions.is_running(run.execution_arn)
         except Misconfigured as failure:
             checked.add(
-                _blocking(
+                blocking(
                     failure.code,
                     f"Run {run.run_id} holds the lock. {failure.sentence}",
                     "Allow states:DescribeExecution on the executions of the backfill.",
@@ -254,7 +228,7 @@ class Preflight:
         database.organisations.learn(
             organisation.name, organisation.currency_code, organisation.time_zone
         )
-        runs.put_findings(run.run_id, "preflight", _one_for_each_code(checked.findings))
+        runs.put_findings(run.run_id, "preflight", one_for_each_code(checked.findings))
         return PreflightAnswer(
             next="go",
             run_id=run.run_id,
@@ -307,7 +281,7 @@ class Preflight:
 
     def _check_configuration(self, mode: Mode) -> Iterator[Finding]:
         if not self._organisation_id:
-            yield _blocking(
+            yield blocking(
                 "organisation_id_missing",
                 "No organisation is configured.",
                 "Set OrganisationId to the id of your organisation in Zoho Billing.",
@@ -320,7 +294,7 @@ class Preflight:
                 what_to_do="Deploy with ZohoWrites=on when the plan is what you want.",
             )
         if self._is_real_zoho and self._timing.scale != 1:
-            yield _blocking(
+            yield blocking(
                 "time_scale_with_real_zoho",
                 "TimeScale is not 1, and the host is Zoho's own: every limit would be breached.",
                 "Set TimeScale to 1.",
@@ -339,7 +313,7 @@ class Preflight:
         try:
             self._open_files().probe()
         except Misconfigured as failure:
-            yield _blocking(
+            yield blocking(
                 "runs_bucket_not_writable",
                 f"Plans and reports cannot be stored. {failure.sentence}",
                 "See RUNS_BUCKET, and the function's right to s3:PutObject under runs/.",
@@ -355,7 +329,7 @@ class Preflight:
             return
         if database is None or not checked.may_use(FOR_ZOHO):
             checked.add(
-                _blocking(
+                blocking(
                     "zoho_not_checked",
                     "Zoho was not asked: token and permits are kept in our tables, which cannot be"
                     " used.",
@@ -365,77 +339,18 @@ class Preflight:
             return
         try:
             zoho = self._open_zoho()
-            token = zoho.tokens.current()
-        except NotNow as failure:
-            checked.add(_not_now(failure))
-            return
         except Misconfigured as failure:
-            checked.add(_token_finding(failure))
+            checked.add(token_finding(failure))
             return
-        expected = self._expected_api_url
-        if expected is not None and not _same_host(token.api_domain, expected):
-            checked.add(
-                _blocking(
-                    "wrong_data_centre",
-                    "Zoho keeps this account in another data centre: its API is at"
-                    f" {urlsplit(token.api_domain).hostname}.",
-                    "Set ZohoDataCentre to the end of that host's name.",
-                )
-            )
-        checked.add(*self._check_organisation(zoho, checked))
-        checked.add(*self._check_customers(zoho, checked))
-        checked.add(*_check_quota(zoho.quota, checked))
-
-    def _check_organisation(self, zoho: PreflightZoho, checked: _Checked) -> Iterator[Finding]:
-        try:
-            visible = self._patiently(zoho.api.organisations)
-        except CallFailed as failure:
-            yield _call_finding(failure, "the organisations", "ZohoSubscriptions.settings.READ")
-            return
-        mine = [one for one in visible if one.organisation_id == self._organisation_id]
-        if not mine:
-            ids = ", ".join(one.organisation_id for one in visible[:10]) or "none"
-            yield _blocking(
-                "organisation_not_found",
-                f"The token does not see the organisation {self._organisation_id}; it sees {ids}.",
-                "Set OrganisationId to the right one, or let a user of that organisation make the"
-                " refresh token.",
-            )
-            return
-        organisation = checked.organisation = mine[0]
-        yield from _judge_organisation(organisation)
-
-    def _check_customers(self, zoho: PreflightZoho, checked: _Checked) -> Iterator[Finding]:
-        """Read a page of customers: what the phase, the snapshot and verify all need."""
-        try:
-            page: CustomerPage = self._patiently(lambda: zoho.api.list_customers(1))
-        except CallFailed as failure:
-            yield _call_finding(failure, "the customers", "ZohoSubscriptions.customers.READ")
-            return
-        if not page.has_more:
-            checked.customers = len(page.rows)
-        yield Finding(
-            code="seen_only_by_writing",
-            severity=Severity.NOTE,
-            sentence="Zoho does not tell whether the token may create and update customers, nor"
-            " whether customers have the custom field «Account Number»: the first record that is"
-            " written, which goes alone, will show it.",
-            what_to_do="See that the refresh token was made with customers.CREATE and .UPDATE, and"
-            " that the field exists: Settings, Preferences, Customers, Custom Fields.",
+        check = ZohoCheck(
+            zoho,
+            self._clock,
+            self._timing,
+            organisation_id=self._organisation_id,
+            expected_api_url=self._expected_api_url,
         )
-
-    def _patiently[Answer](self, read: Callable[[], Answer]) -> Answer:
-        """Read, waiting in short sleeps for a permit that is nearly there."""
-        until = self._clock.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                return read()
-            except NotNow as refused:
-                left = until - self._clock.monotonic()
-                if refused.resume_at is not None or refused.wait_seconds > left or left <= 0:
-                    raise
-                pause = min(max(refused.wait_seconds, 0.02), self._timing.longest_sleep_seconds)
-                self._clock.sleep(pause)
+        checked.add(*check(checked.rows))
+        checked.organisation, checked.customers = check.organisation, check.customers
 
     def _view(self, checked: _Checked) -> OrganisationView | None:
         found = checked.organisation
@@ -505,141 +420,11 @@ def _impossible_values(database: PreflightDatabase, asked: BackfillInput) -> lis
 # ------------------------------------------------------------------------------------- findings
 
 
-def _blocking(code: str, sentence: str, what_to_do: str) -> Finding:
-    return Finding(code=code, severity=Severity.BLOCKING, sentence=sentence, what_to_do=what_to_do)
-
-
 def _secret_finding(name: str, failure: Misconfigured) -> Finding:
-    return _blocking(
+    return blocking(
         failure.code,
         f"{name}: {failure.sentence}",
         f"Fill in {name} as the README says, and let the function read it.",
-    )
-
-
-def _not_now(failure: NotNow) -> Finding:
-    if failure.resume_at is not None:
-        when = f"It may be asked again at {_utc(failure.resume_at)}."
-    else:
-        when = f"It may be asked again in {failure.wait_seconds:.0f} s."
-    if isinstance(failure, TokenRefused):
-        return _blocking(
-            "token_refused",
-            f"There is no access token. {failure.sentence} {when}",
-            "Start again then. To ask sooner would make Zoho's cool-down longer.",
-        )
-    return _blocking("zoho_not_now", f"{failure.sentence} {when}", "Start again then.")
-
-
-MAKE_A_NEW_ONE: Final = "Make a new refresh token and put it into ZohoCredentialsSecret."
-TOKEN_FAULTS: Final = {
-    "invalid_code": ("dead_refresh_token", "the refresh token", MAKE_A_NEW_ONE),
-    "invalid_grant": ("dead_refresh_token", "the refresh token", MAKE_A_NEW_ONE),
-    "invalid_client": (
-        "wrong_client_id",
-        "the client id, at least not in this data centre",
-        "Compare client_id in ZohoCredentialsSecret with api-console.zoho.com, and ZohoDataCentre.",
-    ),
-    "invalid_client_secret": (
-        "wrong_client_secret",
-        "the client secret",
-        "Copy it from api-console.zoho.com: each data centre has its own.",
-    ),
-    "unauthorized_client": (
-        "client_not_authorised",
-        "this kind of client",
-        "Make a server-based or self client at api-console.zoho.com.",
-    ),
-}
-"""By the word of Zoho's OAuth server: our code, what it does not accept, and what mends it."""
-
-
-def _token_finding(failure: Misconfigured) -> Finding:
-    if failure.code not in TOKEN_FAULTS:
-        return _blocking(
-            failure.code, failure.sentence, "See ZohoCredentialsSecret and ZohoTokenSecret."
-        )
-    code, what, what_to_do = TOKEN_FAULTS[failure.code]
-    return _blocking(code, f"Zoho does not accept {what} ({failure.code}).", what_to_do)
-
-
-def _call_finding(failure: CallFailed, what: str, scope: str) -> Finding:
-    """Say what a read that failed means for the run."""
-    if isinstance(failure, NotNow):
-        return _not_now(failure)
-    code = failure.code if isinstance(failure, Misconfigured) else "zoho_unreadable"
-    todo = {
-        "missing_scope": f"Make a new refresh token with the scope {scope}.",
-        "wrong_data_centre": "Set ZohoDataCentre to where the account is; ZohoApiUrl stays empty.",
-        "wrong_api_url": "Leave ZohoApiUrl empty, and see whether ZohoDataCentre is right.",
-        "no_organisation": "Let a user of the organisation make the refresh token.",
-    }.get(code, "See Zoho's status page, then run `billing-sync preflight` again.")
-    if code == "missing_scope":
-        sentence = f"The token may not read {what}: the scope {scope} is missing."
-    else:
-        sentence = f"Reading {what} failed. {failure.sentence}"
-    return _blocking(code, sentence, todo)
-
-
-def _judge_organisation(organisation: Organisation) -> Iterator[Finding]:
-    if not organisation.is_active:
-        yield _blocking(
-            "organisation_inactive",
-            "The organisation is not active in Zoho.",
-            "Activate it, or set OrganisationId to another.",
-        )
-    if not organisation.currency_code:
-        yield _blocking(
-            "organisation_without_currency",
-            "Zoho names no currency of the organisation.",
-            "Finish the organisation's setup in Zoho.",
-        )
-    try:
-        ZoneInfo(organisation.time_zone)
-    except (ZoneInfoNotFoundError, ValueError):
-        yield _blocking(
-            "time_zone_unknown",
-            "The organisation's time zone is none that we know: no date could be told.",
-            "Set it in Zoho: Settings, Organization Profile.",
-        )
-    if organisation.price_precision != 2:
-        yield Finding(
-            code="price_precision",
-            severity=Severity.WARNING,
-            sentence=f"Zoho keeps amounts with {organisation.price_precision} decimals, not 2.",
-            what_to_do="See that this is meant: amounts are compared as they stand.",
-        )
-
-
-def _check_quota(quota: Quota, checked: _Checked) -> Iterator[Finding]:
-    view = quota.view()
-    if view.paused_until is not None:
-        yield Finding(
-            code="day_is_used_up",
-            severity=Severity.WARNING,
-            sentence="Zoho's calls of the day are used up; it is asked again at"
-            f" {_utc(view.paused_until)}.",
-            what_to_do="The run waits by itself.",
-        )
-    if view.blocked_until is not None:
-        yield Finding(
-            code="blocked_by_zoho",
-            severity=Severity.WARNING,
-            sentence=f"Zoho blocks the organisation's calls until {_utc(view.blocked_until)}.",
-            what_to_do="The run waits by itself. See which other application calls so much.",
-        )
-    left = max(view.day_cap - view.taken_today, 0)
-    sentence = f"{left} of the day's {view.day_cap} calls are left."
-    rows = checked.rows.get("customers")
-    if rows is not None:
-        # One write each, and the pages of Zoho's list: twice, for the snapshot and for verify.
-        pages = -(-max(rows, checked.customers or 0) // ROWS_PER_PAGE)
-        sentence += f" Customers who are all new take about {rows + 2 * pages}."
-    yield Finding(
-        code="day_quota",
-        severity=Severity.NOTE,
-        sentence=sentence,
-        what_to_do="Nothing: the run waits when they are used up. The plan says how long.",
     )
 
 
@@ -713,37 +498,14 @@ def _stops(finding: Finding, mode: Mode) -> bool:
     return finding.severity is Severity.BLOCKING
 
 
-def _gravest_first(findings: Sequence[Finding]) -> list[Finding]:
-    return sorted(findings, key=lambda finding: GRAVITY.index(finding.severity))
-
-
-def _one_for_each_code(findings: Sequence[Finding]) -> list[Finding]:
-    """Join findings of one code, as a run keeps them: one row for each."""
-    joined: dict[str, Finding] = {}
-    for finding in _gravest_first(findings):
-        first = joined.get(finding.code)
-        joined[finding.code] = (
-            finding
-            if first is None
-            else first.model_copy(
-                update={
-                    "sentence": f"{first.sentence} {finding.sentence}",
-                    "count": first.count + finding.count,
-                    "records": (first.records + finding.records)[:RECORDS_IN_A_FINDING],
-                }
-            )
-        )
-    return list(joined.values())
-
-
 def _why(against: Sequence[Finding]) -> str:
-    first, *others = _gravest_first(against)
+    first, *others = gravest_first(against)
     more = f" (and {len(others)} more; see billing-sync preflight)" if others else ""
     return f"{first.sentence}{more}"
 
 
 def _counts(findings: Sequence[Finding]) -> dict[str, int]:
-    return dict(Counter(finding.severity.value for finding in _gravest_first(findings)))
+    return dict(Counter(finding.severity.value for finding in gravest_first(findings)))
 
 
 def _refused(error: str, why: str, counts: dict[str, int] | None = None) -> PreflightAnswer:
@@ -759,11 +521,3 @@ def _already_running(asked: BackfillInput, execution: Execution, running: str) -
         running=running,
         why="Another run is under way.",
     )
-
-
-def _utc(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _same_host(one: str, other: str) -> bool:
-    return urlsplit(one).hostname == urlsplit(other).hostname
