@@ -301,7 +301,11 @@ class NotClaimed:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One write to Zoho, as its intent remembers it. `zoho_id` is None for a create."""
+    """One write to Zoho, as its intent remembers it. `zoho_id` is None for a create.
+
+    `source_version` is that of the row that it was built from: stored with the intent, it lets a
+    change be seen that came after a worker was lost.
+    """
 
     step: str
     key: str
@@ -309,6 +313,7 @@ class Write:
     fingerprint: str
     payload: dict[str, Any]
     zoho_id: str | None = None
+    source_version: datetime | None = None
 
     @property
     def method(self) -> str:

@@ -13,7 +13,8 @@ A crash between any two of these steps leaves a record that the next claim under
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Final
 
 from billing_sync.domain.errors import (
@@ -52,6 +53,9 @@ PROOF_AGAIN: Final = 60.0
 
 AFTER_A_STALL: Final = 5.0
 """Unscaled seconds until a record is sent again whose worker stalled before its first byte."""
+
+BEYOND_ANY_SNAPSHOT: Final = timedelta(days=8)
+"""Longer than a snapshot may be old (a week): who was there before was looked at in one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,11 +269,24 @@ class _Attempt:
     # ------------------------------------------------------------------------------------ send
 
     def _create(self, source: Source) -> Write:
-        return Write("create", source.key, source.figures, source.fingerprint, source.payload)
+        return Write(
+            "create",
+            source.key,
+            source.figures,
+            source.fingerprint,
+            source.payload,
+            source_version=source.version,
+        )
 
     def _update(self, source: Source, zoho_id: str) -> Write:
         return Write(
-            "update", source.key, source.figures, source.fingerprint, source.payload, zoho_id
+            "update",
+            source.key,
+            source.figures,
+            source.fingerprint,
+            source.payload,
+            zoho_id,
+            source.version,
         )
 
     def _send(self, write: Write, *, change: str) -> Outcome:
@@ -286,9 +303,7 @@ class _Attempt:
                 State.SYNCED, change=change, confirmed_fingerprint=write.fingerprint
             )
         if write.method == "create" and self._rules.repairs_by_update():
-            repair = Write(
-                "repair", write.key, write.figures, write.fingerprint, write.payload, remote.zoho_id
-            )
+            repair = replace(write, step="repair", zoho_id=remote.zoho_id)
             return self._send(repair, change=change)
         return self._settle_mismatch(differing)
 
@@ -499,7 +514,8 @@ class _Attempt:
 
     def _settle_taken(self, source: Source) -> Outcome:
         """Zoho holds our key: link it if it is ours by key, else a person decides."""
-        asked = Intent(0, "create", "create", source.key, source.figures, "", None, source.version)
+        since = self._clock.now() - BEYOND_ANY_SNAPSHOT
+        asked = Intent(0, "create", "create", source.key, source.figures, "", None, since)
         try:
             remotes = self._rules.look_up(asked)
             if len(remotes) == 1:

@@ -248,15 +248,19 @@ class PostgresStatusColumns:
             "error": None if status == "synced" else now.sentence,
             "version": now.source_version,
         }
-        row = connection.execute(
-            text(f"""SELECT updated_at,
-                            {id_column} IS NOT DISTINCT FROM CAST(:zoho_id AS text)
-                            AND zoho_sync_status IS NOT DISTINCT FROM CAST(:status AS text)
-                            AND zoho_last_sync_error IS NOT DISTINCT FROM CAST(:error AS text)
-                            AS is_so
-                     FROM {view} WHERE id = CAST(:id AS {id_type})"""),
-            wanted,
-        ).one_or_none()
+        try:
+            with connection.begin_nested():
+                row = connection.execute(
+                    text(f"""SELECT updated_at,
+                                {id_column} IS NOT DISTINCT FROM CAST(:zoho_id AS text)
+                                AND zoho_sync_status IS NOT DISTINCT FROM CAST(:status AS text)
+                                AND zoho_last_sync_error IS NOT DISTINCT FROM CAST(:error AS text)
+                                AS is_so
+                             FROM {view} WHERE id = CAST(:id AS {id_type})"""),
+                    wanted,
+                ).one_or_none()
+        except DataError:  # an id that no row can have
+            return None, 0
         if row is None or row.is_so:
             return None, 0
         written = connection.execute(
@@ -269,8 +273,11 @@ class PostgresStatusColumns:
                      RETURNING updated_at"""),
             {**wanted, "version": now.source_version or row.updated_at},
         ).scalar_one_or_none()
-        # No row: it was changed since we read it. The signal brings the record back.
-        return written, 0 if written is not None else 1
+        if written is None:
+            # It was changed since we read it. The signal brings the record back.
+            return None, 1
+        # A row that was never read stays so, whatever we wrote into it.
+        return (None if now.source_version is None else written), 0
 
 
 LOCK_NOT_AVAILABLE: Final = "55P03"
