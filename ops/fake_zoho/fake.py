@@ -71,7 +71,7 @@ class FakeZoho:
         self.calendar = CalendarClock(self.config.calendar_start)
         self.log = RequestLog()
         self.faults = FaultDesk()
-        self.tokens = TokenOffice(
+        self.tokens: TokenOffice = TokenOffice(
             self.config.credentials, self.config.tokens, self.switches, self.clock, kept
         )
         self.organisations = {
