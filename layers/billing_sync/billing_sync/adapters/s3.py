@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+from billing_sync.domain.errors import Misconfigured
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 IN_MEMORY_BYTES: Final = 1_000_000
+UNWRITABLE: Final = frozenset({"AccessDenied", "NoSuchBucket", "InvalidBucketName"})
 
 
 class S3RunFiles:
@@ -35,5 +38,16 @@ class S3RunFiles:
             )
 
     def probe(self) -> None:
-        """Write a small file, so that a missing right is found before a run needs it."""
-        self.write("runs/.probe", iter([b"ok"]), "text/plain")
+        """Write a small file, so that a missing right is found before a run needs it.
+
+        :raises Misconfigured: there is no such bucket, or it may not be written.
+        """
+        from botocore.exceptions import ClientError  # noqa: PLC0415
+
+        try:
+            self.write("runs/.probe", iter([b"ok"]), "text/plain")
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "")
+            if code not in UNWRITABLE:
+                raise
+            raise Misconfigured(f"S3 answers {code}.", code="bucket_not_writable") from None

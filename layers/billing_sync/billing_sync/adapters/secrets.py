@@ -6,7 +6,7 @@ boto3 is imported on first use: it costs a cold start 130 ms, and not every func
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from billing_sync.adapters.zoho.oauth import ZohoCredentials
 from billing_sync.domain.errors import Misconfigured
@@ -25,9 +25,10 @@ class _Stored(BaseModel):
 
 
 class _StoredCredentials(_Stored):
-    client_id: str
-    client_secret: SecretStr
-    refresh_token: SecretStr
+    # An empty text is the placeholder that the template leaves there.
+    client_id: str = Field(min_length=1)
+    client_secret: SecretStr = Field(min_length=1)
+    refresh_token: SecretStr = Field(min_length=1)
 
 
 class _StoredToken(_Stored):

@@ -42,6 +42,8 @@ from billing_sync.ports import (
 )
 from billing_sync.services.zoho_check import PreflightZoho, ZohoCheck, token_finding
 
+__all__ = ["Preflight", "PreflightDatabase", "PreflightZoho"]
+
 PROOF_SECONDS: Final = 320.0
 """Deadline and proof delay together: the longest that a commit at Zoho may stay unseen."""
 

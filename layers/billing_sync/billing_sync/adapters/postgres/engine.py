@@ -4,9 +4,21 @@ from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine
 
+from billing_sync.domain.errors import Misconfigured
+
 
 def make_url(secret: dict[str, Any]) -> URL:
-    """Build the URL from a secret as RDS writes it; `host` may be a socket directory."""
+    """Build the URL from a secret as RDS writes it; `host` may be a socket directory.
+
+    :raises Misconfigured: naming what is missing; the template leaves empty texts there.
+    """
+    lacking = [name for name in ("host", "dbname", "username") if not secret.get(name)]
+    if secret.get("port") and not str(secret["port"]).isdecimal():
+        lacking.append("port (a number)")
+    if lacking:
+        raise Misconfigured(
+            f"The database's secret lacks {', '.join(lacking)}.", code="secret_malformed"
+        )
     return URL.create(
         "postgresql+psycopg",
         username=secret["username"],
