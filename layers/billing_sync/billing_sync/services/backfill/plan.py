@@ -207,7 +207,8 @@ class MakePlan:
         )
         calls += -(-in_zoho // ROWS_PER_PAGE) + 1  # verify's walk
         minutes = Decimal(calls) / quota.limit_per_minute
-        days_full = max(calls - (quota.day_cap - quota.taken_today), 0) // quota.day_cap
+        a_day = quota.day_cap - quota.day_cap // 10  # a tenth of the day is kept for triggers
+        beyond_today = max(calls - max(a_day - quota.taken_today, 0), 0)
         return {
             "run_id": run.run_id,
             "mode": run.mode.value,
@@ -219,7 +220,7 @@ class MakePlan:
             "snapshot_calls": snapshot.calls if snapshot else 0,
             "calls": calls,
             "minutes": str(minutes.quantize(Decimal("0.1"))),
-            "days": days_full + 1,
+            "days": 1 - (-beyond_today // a_day),
             "made_at": self._clock.now().isoformat(),
         }
 
