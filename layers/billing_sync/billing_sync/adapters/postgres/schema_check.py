@@ -15,6 +15,7 @@ from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 
 from billing_sync.adapters.postgres.migrate import MIGRATIONS, TABLE_RIGHTS
 from billing_sync.adapters.postgres.records import INSERT_LOG, log_values
+from billing_sync.domain.findings import blocking
 from billing_sync.domain.source_contract import NOT_READ_YET, VIEWS, Kind, View
 from billing_sync.domain.states import STATES, EntityType
 from billing_sync.domain.steps import Finding, Only, Phase, Severity
@@ -173,11 +174,10 @@ class PostgresSourceCheck(SourceCheck):
                 me = connection.execute(WHO_AM_I).one()
         except OperationalError:
             return [
-                Finding(
-                    code="database_unreachable",
-                    severity=Severity.BLOCKING,
-                    sentence="The database cannot be reached with what its secret says.",
-                    what_to_do="Compare host, port, database, user and password in DatabaseSecret"
+                blocking(
+                    "database_unreachable",
+                    "The database cannot be reached with what its secret says.",
+                    "Compare host, port, database, user and password in DatabaseSecret"
                     " with the server, and see whether the function's network leads there.",
                 )
             ]
@@ -200,11 +200,10 @@ class PostgresSourceCheck(SourceCheck):
         wanted, found = self._head(), self._revision()
         if found != wanted:
             stands = "was never migrated" if found is None else f"stands at revision {found}"
-            finding = Finding(
-                code="schema_not_migrated",
-                severity=Severity.BLOCKING,
-                sentence=f"The schema billing_sync {stands}; this version needs {wanted}.",
-                what_to_do=MIGRATE,
+            finding = blocking(
+                "schema_not_migrated",
+                f"The schema billing_sync {stands}; this version needs {wanted}.",
+                MIGRATE,
             )
             return TablesReport((finding,), frozenset(TABLE_RIGHTS))
         rights_of = self._rights()
@@ -216,16 +215,15 @@ class PostgresSourceCheck(SourceCheck):
         findings = []
         if unusable:
             findings.append(
-                Finding(
-                    code="own_table_not_writable",
-                    severity=Severity.BLOCKING,
-                    sentence="The functions' role lacks rights on our own tables: "
+                blocking(
+                    "own_table_not_writable",
+                    "The functions' role lacks rights on our own tables: "
                     + "; ".join(
                         f"{table} ({', '.join(sorted(lacking))})"
                         for table, lacking in sorted(unusable.items())
                     )
                     + ".",
-                    what_to_do=MIGRATE,
+                    MIGRATE,
                     count=len(unusable),
                 )
             )
@@ -233,13 +231,12 @@ class PostgresSourceCheck(SourceCheck):
             forbidden = list(connection.execute(FORBIDDEN_FUNCTIONS).scalars())
         if forbidden:
             findings.append(
-                Finding(
-                    code="own_function_not_executable",
-                    severity=Severity.BLOCKING,
-                    sentence="The functions' role may not execute our own database functions: "
+                blocking(
+                    "own_function_not_executable",
+                    "The functions' role may not execute our own database functions: "
                     + ", ".join(forbidden)
                     + ".",
-                    what_to_do=MIGRATE,
+                    MIGRATE,
                     count=len(forbidden),
                 )
             )
@@ -279,11 +276,10 @@ class PostgresSourceCheck(SourceCheck):
         if not refused:
             return []
         return [
-            Finding(
-                code="sync_log_refuses",
-                severity=Severity.BLOCKING,
-                sentence=f"The table zoho_sync_logs refuses rows of {', '.join(refused)}.",
-                what_to_do="See which constraint or trigger was added to"
+            blocking(
+                "sync_log_refuses",
+                f"The table zoho_sync_logs refuses rows of {', '.join(refused)}.",
+                "See which constraint or trigger was added to"
                 f" billing_sync.zoho_sync_logs, or whether rights are missing. {MIGRATE}",
                 count=len(refused),
             )
@@ -339,11 +335,10 @@ class PostgresSourceCheck(SourceCheck):
             if column.name in columns and not columns[column.name].readable
         ]
         if unreadable:
-            yield Finding(
-                code="view_not_readable",
-                severity=Severity.BLOCKING,
-                sentence=f"The functions' role may not read {view.name}: {', '.join(unreadable)}.",
-                what_to_do=MIGRATE,
+            yield blocking(
+                "view_not_readable",
+                f"The functions' role may not read {view.name}: {', '.join(unreadable)}.",
+                MIGRATE,
                 count=len(unreadable),
             )
         for column in view.columns:
@@ -353,18 +348,16 @@ class PostgresSourceCheck(SourceCheck):
             name = f"{view.name}.{column.name}"
             todo = EDIT_VIEW.format(view=view.name)
             if found is None:
-                yield Finding(
-                    code="column_missing",
-                    severity=Severity.BLOCKING,
-                    sentence=f"The view has no column {name}; it must be {column.kind.value}.",
-                    what_to_do=todo,
+                yield blocking(
+                    "column_missing",
+                    f"The view has no column {name}; it must be {column.kind.value}.",
+                    todo,
                 )
             elif found.type not in TYPES[column.kind]:
-                yield Finding(
-                    code="column_type",
-                    severity=Severity.BLOCKING,
-                    sentence=f"The column {name} is {found.shown}; it must be {column.kind.value}.",
-                    what_to_do=f"Cast it in the view. {todo}",
+                yield blocking(
+                    "column_type",
+                    f"The column {name} is {found.shown}; it must be {column.kind.value}.",
+                    f"Cast it in the view. {todo}",
                 )
             elif column.kind is Kind.MOMENT and found.type == "timestamp":
                 yield Finding(
@@ -375,12 +368,11 @@ class PostgresSourceCheck(SourceCheck):
                     what_to_do="Say in the view which zone is meant: AT TIME ZONE '...'.",
                 )
             elif found.length is not None and found.length < column.shortest:
-                yield Finding(
-                    code="column_too_short",
-                    severity=Severity.BLOCKING,
-                    sentence=f"The column {name} has room for {found.length} characters; it must"
+                yield blocking(
+                    "column_too_short",
+                    f"The column {name} has room for {found.length} characters; it must"
                     f" have room for {column.shortest}.",
-                    what_to_do="Widen it in the application's table, or make it text.",
+                    "Widen it in the application's table, or make it text.",
                 )
 
     def _judge_counts(self, view: View, grave: Severity, rows: dict[str, int]) -> Iterator[Finding]:
@@ -399,21 +391,19 @@ class PostgresSourceCheck(SourceCheck):
             yield _not_checked(view, "count its rows", error)
             return
         if ours != theirs:
-            yield Finding(
-                code="rows_hidden",
-                severity=Severity.BLOCKING,
-                sentence=f"The functions' role sees {ours} rows of the view {view.name}, its owner"
+            yield blocking(
+                "rows_hidden",
+                f"The functions' role sees {ours} rows of the view {view.name}, its owner"
                 f" {theirs}: row-level security hides the rest.",
-                what_to_do="Give both roles a policy that shows all rows, and see that the view is"
+                "Give both roles a policy that shows all rows, and see that the view is"
                 " no security_invoker.",
                 count=abs(theirs - ours),
             )
         elif 2 * ours < (known := self._known(view)):
-            yield Finding(
-                code="view_shrunk",
-                severity=Severity.BLOCKING,
-                sentence=f"The view {view.name} yields {ours} rows; we knew {known} of them.",
-                what_to_do="See whether rows were deleted, or are hidden by row-level security or"
+            yield blocking(
+                "view_shrunk",
+                f"The view {view.name} yields {ours} rows; we knew {known} of them.",
+                "See whether rows were deleted, or are hidden by row-level security or"
                 " by the view's WHERE.",
                 count=known - ours,
             )
@@ -694,11 +684,10 @@ def _explain(error: DBAPIError, status: str | None) -> tuple[str, str]:
 
 
 def _view_missing(view: View) -> Finding:
-    return Finding(
-        code="view_missing",
-        severity=Severity.BLOCKING,
-        sentence=f"There is no view billing_source.{view.name}.",
-        what_to_do=f"Is functions/migrate/source/{view.name}.sql there? {MIGRATE}",
+    return blocking(
+        "view_missing",
+        f"There is no view billing_source.{view.name}.",
+        f"Is functions/migrate/source/{view.name}.sql there? {MIGRATE}",
     )
 
 
@@ -712,11 +701,10 @@ def _not_checked(view: View, what: str, error: DBAPIError) -> Finding:
             sentence=f"It took longer than {STATEMENT_SECONDS} s to {what} ({view.name}).",
             what_to_do="See whether the table lacks an index or the database is overloaded.",
         )
-    return Finding(
-        code="view_not_readable",
-        severity=Severity.BLOCKING,
-        sentence=f"The view {view.name} could not be read to {what} (SQLSTATE {state}).",
-        what_to_do=f"Read it by hand as the functions' role. {MIGRATE}",
+    return blocking(
+        "view_not_readable",
+        f"The view {view.name} could not be read to {what} (SQLSTATE {state}).",
+        f"Read it by hand as the functions' role. {MIGRATE}",
     )
 
 
