@@ -6,6 +6,7 @@ Ends with 0 only if every condition holds; the run's logs stay in its folder bel
 import json
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -105,6 +106,7 @@ class _Demo:
                 self._expect("confirm", FINE, "confirm", *_CONFIRMED, *_AS)
                 self._expect("the plan", FINE, "backfill")
                 plan, after_plan = self._run_end(), zoho.state()
+                self._show_plan(plan)
             with self._display.stage("Apply it; Zoho loses an answer, and a Lambda is killed"):
                 with Mishaps(zoho, self._local_aws, self._function("SyncBatchFunction")) as mishaps:
                     self._expect("the first run", RED, "backfill", "--apply", "--yes")
@@ -116,6 +118,10 @@ class _Demo:
                     f" {KILLED_DURING} and before it answered."
                 )
                 first = self._run_end()
+                self._display.say(
+                    f"Step Functions says: execution {first.status}. {first.cause}",
+                    style="red",
+                )
             with self._display.stage("Customer 7 is ambiguous: look, link, and run again"):
                 self._expect("show", RED, "show", "customer", scenario.LOOKS_ALIKE)
                 looks_alike = self._story(scenario.LOOKS_ALIKE)
@@ -177,9 +183,32 @@ class _Demo:
             raise UnexpectedEnd("no run is known to the stack")
         keys = self._operate({"action": "report", "run_id": run.run_id})["bucket_keys"]
         machine = self._stack.state.outputs["BackfillStateMachineArn"]
-        executions = self._stack.clients.step_functions.list_executions(stateMachineArn=machine)
-        [status] = [one["status"] for one in executions["executions"] if one["name"] == run.run_id]
-        return RunEnd(status, json.loads(b"".join(self._aws.read(keys["report.json"]))))
+        machines = self._stack.clients.step_functions
+        [arn] = [
+            one["executionArn"]
+            for one in machines.list_executions(stateMachineArn=machine)["executions"]
+            if one["name"] == run.run_id
+        ]
+        ended = self._aws.execution(arn)
+        waits: Counter[str] = Counter()
+        for page in machines.get_paginator("get_execution_history").paginate(executionArn=arn):
+            waits.update(
+                event["stateEnteredEventDetails"]["name"]
+                for event in page["events"]
+                if event["type"] == "WaitStateEntered"
+            )
+        return RunEnd(
+            ended.status,
+            json.loads(b"".join(self._aws.read(keys["report.json"]))),
+            cause=_sentence(ended.cause),
+            waits=dict(waits),
+        )
+
+    def _show_plan(self, plan: RunEnd) -> None:
+        run_id = plan.report["run_id"]
+        lines = b"".join(self._aws.read(f"runs/{run_id}/plan.jsonl")).splitlines()
+        self._display.say("")
+        self._display.say(report.plan_table(lines))
 
     def _story(self, account_number: str) -> Story:
         asked = {"action": "show", "entity": "customer", "id": account_number}
@@ -201,6 +230,15 @@ class _Demo:
     def _local_aws(self) -> ProcessIdentity:
         [identity] = [one for one in self._stack.state.processes if one.name == "ministack"]
         return identity
+
+
+def _sentence(cause: str | None) -> str:
+    """Take a function's own sentence out of the JSON in which Lambda wraps what was raised."""
+    try:
+        wrapped = json.loads(cause or "")
+    except ValueError:
+        return cause or ""
+    return str(wrapped.get("errorMessage", cause)) if isinstance(wrapped, dict) else str(cause)
 
 
 def _conclude(display: Display, run_directory: Path, evidence: Evidence) -> int:

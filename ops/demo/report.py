@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ _FIGURES: Final = {
     "in_step": "in step",
     "created": "made in Zoho",
     "linked": "found in Zoho and linked",
-    "updated": "changed in Zoho afterwards",
+    "updated": "of these changed there by an update",
     "skipped": "not ours to send",
     "failed": "failed",
     "ambiguous": "ambiguous",
@@ -52,6 +52,18 @@ def figures_table(figures: dict[str, Any]) -> Table:
     table.add_column("How many", justify="right")
     for name, words in _FIGURES.items():
         table.add_row(words, str(figures[name]))
+    return table
+
+
+def plan_table(lines: Iterable[bytes]) -> Table:
+    """Show a plan of few records, line by line, from its JSON Lines."""
+    table = Table(title="The plan, record by record", title_justify="left")
+    for column in ("Customer", "Action", "Why"):
+        table.add_column(column)
+    for line in lines:
+        row = json.loads(line)
+        why = row["reason"] or ("not in Zoho" if row["action"] == "create" else "")
+        table.add_row(row["account_number"], row["action"], why)
     return table
 
 

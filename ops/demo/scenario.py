@@ -25,9 +25,11 @@ KEPT_BY_ACCOUNT_NUMBER: Final = "CT-2025-00014"
 LOOKS_ALIKE: Final = "CT-2025-00009"
 """Customer 7: somebody in Zoho has his e-mail, a shorter name, and no account number."""
 
+LOOKS_ALIKE_EMAIL: Final = "anton@newgate-medical.example"
+
 UNKNOWN_HERE: Final = "CT-2025-00099"
 
-CALLS_PER_MINUTE: Final = 12
+CALLS_PER_MINUTE: Final = 10
 
 # How many of the protocol's seconds pass in a real one. The larger, the shorter are the waits, and
 # the shorter lives an access token: 3600 / 30 = 120 s, renewed 10 s before its end. The demo must
@@ -35,8 +37,8 @@ CALLS_PER_MINUTE: Final = 12
 # than the one that it was made on.
 TIME_SCALE: Final = 30
 
-# Zoho's limits are ours: one call too many, at any moment, would be answered 429. At 12 calls a
-# minute the next call is 5 s away, which is longer than a Lambda sleeps (2 s): the state machine
+# Zoho's limits are ours: one call too many, at any moment, would be answered 429. At 10 calls a
+# minute the next call is 6 s away, which is longer than a Lambda sleeps (2 s): the state machine
 # waits. The HTTP deadline and the send window are real seconds, whatever the scale; with the proof
 # delay (unscaled, and longer than the index lags) they make a lost answer's proof due after
 # 2 + 2 + 60 / 30 = 6 s.
@@ -91,7 +93,7 @@ def kept_by_hand() -> list[SeedCustomer]:
             datetime(2025, 2, 20, 12, 5, tzinfo=UTC),
             display_name="Newgate Medical",
             company_name="Newgate Medical",
-            email="anton@newgate-medical.example",
+            email=LOOKS_ALIKE_EMAIL,
         ),
         _made(
             datetime(2025, 9, 1, 6, 30, tzinfo=UTC),

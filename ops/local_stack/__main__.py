@@ -1,44 +1,61 @@
-"""`python -m ops.local_stack up | down | sql`: a stack that stays until it is taken down."""
+"""`python -m ops.local_stack up | down | ...`: a stack that stays until it is taken down."""
 
 import argparse
 import sys
 from typing import Final
 
+import httpx
 import psycopg
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from ops.demo import scenario
+from ops.demo.display import Steps
+from ops.fake_zoho import FakeZohoControl
+from ops.fake_zoho.faults import FAULTS
 from ops.local_stack.interruptions import Interrupted
 from ops.local_stack.postgres import APPLICATION_ROLE
 from ops.local_stack.processes import StackError, project_root
-from ops.local_stack.stack import RUNS, LocalStack, StackOptions
+from ops.local_stack.stack import RUNS, LocalStack
 from ops.local_stack.state import StackState, end_abandoned
 
 LOCAL = project_root() / "build" / "local"
 
 _MENU: Final = """
-The application's database, fake Zoho and local AWS are up. Things to try (from .venv/bin, or
-after `. .venv/bin/activate`):
+The application's database, fake Zoho and local AWS are up, with the demo's customers. Every line
+below can be copied as it stands, after:
 
-  billing-sync preflight                          what a run would stumble over
-  billing-sync backfill --apply                   send the customers, after a look at the plan
-  billing-sync status                             where it stands
-  billing-sync show customer CT-2025-00009        one record's story
+  . .venv/bin/activate
 
-Change her phone, run the backfill again, and see one update:
-  python -m ops.local_stack sql "UPDATE customers SET phone = '+27215550000' \\
+Send the customers: red at first, since customer 7 needs a person
+  billing-sync preflight
+  billing-sync confirm notifications_off excess_payments_off prices_inclusive \\
+    display_names_may_repeat --by me
+  billing-sync backfill
+  billing-sync backfill --apply
+  billing-sync show customer CT-2025-00009
+  billing-sync link customer CT-2025-00009 {candidate} --by me
+  billing-sync backfill --apply
+
+Change her phone, and see one update
+  python -m ops.local_stack sql "UPDATE customers SET phone = '+27215550001' \\
     WHERE account_number = 'CT-2025-00014'"
+  billing-sync backfill --apply
 
-Give Zoho a bad day, then run the backfill again and see it heal:
-  curl -d '{{"kind": "answer_lost", "operation": "create_customer"}}' {zoho}/_fake/faults
-  curl -d '{{"kind": "refuse_token"}}' {zoho}/_fake/faults
-  curl -d '{{"kind": "throttled"}}' {zoho}/_fake/faults
+Give Zoho a bad day: one of these, then change her phone again (another number), run the backfill
+again, and see it heal
+  python -m ops.local_stack fault answer_lost update_customer
+  python -m ops.local_stack fault throttled update_customer
+  python -m ops.local_stack fault dead_token update_customer && \\
+    python -m ops.local_stack fault refuse_token
 
-Look at both sides:
-  python -m ops.local_stack sql "SELECT account_number, zoho_sync_status, \\
-    zoho_billing_customer_id FROM customers ORDER BY id"
-  {zoho}/_fake/state                  all that Zoho holds, and its counters
-  {zoho}/_fake/log                    every call that it was sent
+Look at both sides
+  python -m ops.local_stack sides
+  billing-sync status
+  billing-sync show customer CT-2025-00014
+  {zoho}                 what Zoho holds, for a browser
+  {zoho}/_fake/log       every call that it was sent
 
 `make down` ends it.
 """
@@ -51,6 +68,10 @@ def main() -> int:
     actions.add_parser("down", help="end it, and whatever a killed run left behind")
     sql = actions.add_parser("sql", help="run a statement as the application")
     sql.add_argument("statement")
+    fault = actions.add_parser("fault", help="let something go wrong in fake Zoho, once")
+    fault.add_argument("kind", help="answer_lost, throttled, dead_token, refuse_token, ...")
+    fault.add_argument("operation", nargs="?", help="such as update_customer; any, if not given")
+    actions.add_parser("sides", help="show the application's customers beside Zoho's")
     arguments = parser.parse_args()
     console = Console(highlight=False)
     try:
@@ -59,6 +80,10 @@ def main() -> int:
                 return _up(console)
             case "down":
                 return _down(console)
+            case "fault":
+                return _fault(console, arguments.kind, arguments.operation)
+            case "sides":
+                return _sides(console)
             case _:
                 return _sql(console, arguments.statement)
     except Interrupted as interruption:
@@ -69,27 +94,42 @@ def main() -> int:
 
 
 def _up(console: Console) -> int:
-    def progress(step: str, seconds: float | None) -> None:
-        if seconds is not None:
-            console.print(f"{seconds:6.1f} s  {step}", markup=False)
-
     state = StackState.load(LOCAL)
     if state is not None and state.owner is None and all(p.find() for p in state.processes):
         console.print("It is up already.")
     else:
         if state is not None:
             state.end()
-        stack = LocalStack(LOCAL, StackOptions(parameters={"ZohoWrites": "on"}), progress=progress)
-        try:
-            stack.start()
-            stack.detach()
-        except BaseException:
-            stack.stop()
-            raise
-        state = stack.state
+        state = _start(console)
     if state.zoho is not None:
-        console.print(_MENU.format(zoho=state.zoho.url), markup=False, soft_wrap=True)
+        with FakeZohoControl(state.zoho.url) as zoho:
+            candidate = _looks_like_customer_7(zoho)
+        menu = _MENU.format(zoho=state.zoho.url, candidate=candidate)
+        console.print(menu, markup=False, soft_wrap=True)
     return 0
+
+
+def _start(console: Console) -> StackState:
+    steps = Steps(console)
+    stack = LocalStack(LOCAL, scenario.options(), progress=steps)
+    try:
+        with steps:
+            stack.start()
+        stack.detach()
+    except BaseException:
+        stack.stop()
+        raise
+    return stack.state
+
+
+def _looks_like_customer_7(zoho: FakeZohoControl) -> str:
+    """Find the id of the customer that finance keeps by hand, for the command that links him."""
+    ids: list[str] = [
+        one["customer_id"]
+        for one in zoho.customers()
+        if one["email"] == scenario.LOOKS_ALIKE_EMAIL and not one["_by_api"]
+    ]
+    return ids[0]
 
 
 def _down(console: Console) -> int:
@@ -102,11 +142,42 @@ def _down(console: Console) -> int:
     return 0
 
 
+def _fault(console: Console, kind: str, operation: str | None) -> int:
+    asked = {"kind": kind} | ({"operation": operation} if operation else {})
+    with FakeZohoControl(_zoho_url()) as zoho:
+        try:
+            zoho.arm(FAULTS.validate_python(asked))
+        except ValidationError as error:
+            wrong = error.errors(include_url=False, include_input=False)[0]["msg"]
+            raise StackError(f"fake Zoho has no such fault: {kind}: {wrong}") from error
+        except httpx.HTTPStatusError as error:
+            raise StackError(f"fake Zoho refuses it: {error.response.text}") from error
+    console.print(f"The next {operation or 'call that fits'} meets {kind}.", markup=False)
+    return 0
+
+
+def _sides(console: Console) -> int:
+    """Show both sides: by id where a customer is linked, and Zoho's others below."""
+    with FakeZohoControl(_zoho_url()) as zoho:
+        there = {one["customer_id"]: one for one in zoho.customers()}
+    table = Table("Account", "Phone here", "Status", "In Zoho", "Name there", "Phone there")
+    with _state().database.connect(APPLICATION_ROLE) as connection:
+        for account, phone, status, zoho_id in connection.execute(
+            "SELECT account_number, phone, zoho_sync_status, zoho_billing_customer_id"
+            " FROM customers ORDER BY account_number"
+        ):
+            found = there.pop(zoho_id, {})
+            name, number = found.get("display_name", ""), found.get("phone", "")
+            table.add_row(account, phone, status or "", zoho_id or "", name, number)
+    table.add_section()
+    for zoho_id, found in there.items():
+        table.add_row("", "", "", zoho_id, found["display_name"], found["phone"])
+    console.print(table)
+    return 0
+
+
 def _sql(console: Console, statement: str) -> int:
-    state = StackState.load(LOCAL)
-    if state is None:
-        raise StackError("nothing is up: run `make up` first")
-    with state.database.connect(APPLICATION_ROLE) as connection:
+    with _state().database.connect(APPLICATION_ROLE) as connection:
         try:
             cursor = connection.execute(statement.encode())
         except psycopg.Error as error:
@@ -119,6 +190,20 @@ def _sql(console: Console, statement: str) -> int:
             table.add_row(*("" if value is None else str(value) for value in row))
         console.print(table)
     return 0
+
+
+def _state() -> StackState:
+    state = StackState.load(LOCAL)
+    if state is None:
+        raise StackError("nothing is up: run `make up` first")
+    return state
+
+
+def _zoho_url() -> str:
+    zoho = _state().zoho
+    if zoho is None:
+        raise StackError("fake Zoho is not up: run `make up` first")
+    return zoho.url
 
 
 if __name__ == "__main__":
