@@ -38,7 +38,7 @@ class World:
         self.database = database
         self.zoho = zoho
         self.store = MemoryTokenStore()
-        self._environment = {
+        self.environment = {
             "ORGANISATION_ID": ORGANISATION,
             "TIME_SCALE": "100",
             "ZOHO_SECRET_ARN": "in memory",
@@ -57,7 +57,7 @@ class World:
         self.worker.organisations.learn("Demo Telecoms", "ZAR", "Africa/Johannesburg")
 
     def container(self, **environment: str) -> Container:
-        container = Container({**self._environment, **environment})
+        container = Container({**self.environment, **environment})
         credential = Credential()
         container.engine = make_engine(self.database.url(FUNCTIONS_ROLE), connections=5)
         container.credentials = ZohoCredentials(
@@ -69,8 +69,7 @@ class World:
 
     def close(self) -> None:
         for container in self._containers:
-            container.engine.dispose()
-            container.http.close()
+            container.close()
 
     # ------------------------------------------------------------------------------ shorthands
 

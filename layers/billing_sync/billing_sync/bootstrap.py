@@ -62,6 +62,13 @@ class Container:
         """Read nothing yet; `environment` stands in for the process's own."""
         self._environment = environment
 
+    def close(self) -> None:
+        """Close the connections that were opened."""
+        if "engine" in self.__dict__:
+            self.engine.dispose()
+        if "http" in self.__dict__:
+            self.http.close()
+
     # -------------------------------------------------------------------------------- settings
 
     @cached_property
@@ -465,8 +472,16 @@ def container() -> Container:
 
 
 def preflight() -> "Preflight":
-    """Give the step `Preflight`."""
-    return container().preflight
+    """Give the step `Preflight`, made anew each time.
+
+    Somebody has just mended a secret and asks again: what a warm process remembers would deny it.
+    """
+    global _container  # noqa: PLW0603 - as above
+    with _making:
+        if _container is not None:
+            _container.close()
+        _container = Container()
+        return _container.preflight
 
 
 def snapshot() -> "SnapshotStep":

@@ -490,9 +490,6 @@ class Source(Protocol):
     def vanished(self, entity: EntityType) -> list[RecordKey]:
         """Give records that are in Zoho and whose row is gone here, not yet said to be so."""
 
-    def owed_by_customer(self) -> Iterator[tuple[str, Decimal]]:
-        """Give what each customer owes by our books, by customer id."""
-
 
 @dataclass(frozen=True, slots=True)
 class SnapshotView:

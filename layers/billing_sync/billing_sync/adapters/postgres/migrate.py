@@ -38,14 +38,19 @@ TABLE_RIGHTS: Final = {
 }
 """Exactly what the functions do: nothing deletes a record, an intent, a log row or an audit row."""
 
-STATUS_COLUMNS: Final = {
-    "customers": "zoho_billing_customer_id, zoho_sync_status, zoho_last_synced_at,"
-    " zoho_last_sync_error",
-    "services": "zoho_subscription_id, zoho_sync_status, zoho_last_synced_at, zoho_last_sync_error",
-    "invoices": "zoho_billing_invoice_id, zoho_invoice_number, zoho_sync_status,"
-    " zoho_last_synced_at, zoho_last_sync_error",
-    "payments": "zoho_payment_id, zoho_sync_status, zoho_last_synced_at, zoho_last_sync_error",
-}
+STATUS_COLUMNS: Final = frozenset(
+    {
+        "zoho_billing_customer_id",
+        "zoho_subscription_id",
+        "zoho_billing_invoice_id",
+        "zoho_invoice_number",
+        "zoho_payment_id",
+        "zoho_sync_status",
+        "zoho_last_synced_at",
+        "zoho_last_sync_error",
+    }
+)
+"""What the functions may write through a view. One that leaves them out goes without."""
 
 # Preflight compares this count with what the functions' role sees: with row-level security on a
 # base table a view may show no rows and no error.
@@ -124,7 +129,12 @@ def _grant(connection: Connection, role: str, views: tuple[str, ...]) -> None:
         connection.execute(text(f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {schema} TO {quoted}"))
     for view in views:
         connection.execute(text(f"GRANT SELECT ON billing_source.{view} TO {quoted}"))
-        if view in STATUS_COLUMNS:
+        columns = connection.execute(
+            text("""SELECT attname FROM pg_attribute
+                    WHERE attrelid = to_regclass('billing_source.' || :view) AND attnum > 0"""),
+            {"view": view},
+        ).scalars()
+        if writable := ", ".join(sorted(STATUS_COLUMNS.intersection(columns))):
             connection.execute(
-                text(f"GRANT UPDATE ({STATUS_COLUMNS[view]}) ON billing_source.{view} TO {quoted}")
+                text(f"GRANT UPDATE ({writable}) ON billing_source.{view} TO {quoted}")
             )

@@ -1,7 +1,6 @@
 """The provider's rows, through the views `billing_source`, and the status columns in them."""
 
-from collections.abc import Iterator, Sequence
-from decimal import Decimal
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -161,18 +160,6 @@ class PostgresSource:
                 {"organisation_id": self._organisation_id, "entity_type": entity.value},
             ).all()
         return [RecordKey(entity, row.entity_id) for row in rows]
-
-    def owed_by_customer(self) -> Iterator[tuple[str, Decimal]]:
-        """Give what each customer owes by our books, by customer id, all that owe anything."""
-        with self._engine.connect() as connection:
-            rows = connection.execution_options(yield_per=1000).execute(
-                text("""SELECT CAST(customer_id AS text) AS id, sum(amount_due) AS owed
-                        FROM billing_source.invoices
-                        WHERE status NOT IN ('draft', 'cancelled', 'voided')
-                        GROUP BY customer_id HAVING sum(amount_due) <> 0""")
-            )
-            for row in rows:
-                yield row.id, row.owed
 
     def _read_id_type(self, entity: EntityType) -> str:
         with self._engine.connect() as connection:

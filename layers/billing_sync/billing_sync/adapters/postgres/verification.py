@@ -106,7 +106,7 @@ class PostgresVerification:
             """WITH ours AS (
                    SELECT CAST(customer_id AS text) AS id, sum(amount_due) AS owed
                    FROM billing_source.invoices
-                   WHERE status NOT IN ('draft', 'cancelled', 'voided')
+                   WHERE CAST(status AS text) NOT IN ('draft', 'cancelled', 'voided')
                    GROUP BY customer_id),
                theirs AS (
                    SELECT r.entity_id AS id, s.outstanding - s.unused_credits AS owed
