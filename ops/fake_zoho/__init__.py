@@ -19,7 +19,7 @@ counters), `counters()`, `customers()`, `log()` → `[LogEntry]`, `seed([...])` 
 `advance_clock(seconds)`, `revoke_access_tokens()`.
 
 Faults: `AnswerLost`, `CommitDelayed`, `AnswerDelayed`, `BadGateway`, `InternalError`,
-`TruncatedJson`, `CodeNotZero`, `WithoutId`, `Throttled`, `DeadToken`, `RefuseToken`,
+`TruncatedJson`, `CodeNotZero`, `WithoutId`, `Throttled`, `Refused`, `DeadToken`, `RefuseToken`,
 `FiltersIgnored`, `FieldAltered`; each takes `operation`, `display_name_contains`, `count`, `skip`.
 Operations are named as in the log: `create_customer`, `list_customers`, `get_customer`,
 `update_customer`, `delete_customer`, `mark_customer_as_active`, `mark_customer_as_inactive`,
@@ -58,6 +58,7 @@ from ops.fake_zoho.faults import (
     FieldAltered,
     FiltersIgnored,
     InternalError,
+    Refused,
     RefuseToken,
     Throttled,
     TruncatedJson,
@@ -91,6 +92,7 @@ __all__ = [
     "Mail",
     "OrganisationConfig",
     "RefuseToken",
+    "Refused",
     "RunningFake",
     "SeedCustomer",
     "Switches",

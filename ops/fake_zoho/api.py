@@ -191,6 +191,8 @@ class _Visit:
             case faults.BadGateway(commits=commits):
                 _commit_if(commits, operation, call)
                 return bad_gateway()
+            case faults.Refused(status=status, code=code):
+                raise RefusedError(status, code, "Refused.")
             case faults.InternalError(commits=commits):
                 _commit_if(commits, operation, call)
                 raise internal_error()

@@ -109,6 +109,17 @@ class Throttled(Fault):
     code: int = 44
 
 
+class Refused(Fault):
+    """Refuse the call with this status and body code, and do nothing.
+
+    For what cannot be changed while it runs: a custom field (400, 120129), a scope (401, 57).
+    """
+
+    kind: Literal["refused"] = "refused"
+    status: int = Field(default=400, ge=400, le=499)
+    code: int
+
+
 class DeadToken(Fault):
     """Let every live access token die just before this call."""
 
@@ -155,6 +166,7 @@ AnyFault = Annotated[
     | CodeNotZero
     | WithoutId
     | Throttled
+    | Refused
     | DeadToken
     | RefuseToken
     | FiltersIgnored

@@ -17,6 +17,7 @@ from ops.fake_zoho import (
     DeadToken,
     FieldAltered,
     InternalError,
+    Refused,
     RunningFake,
     Throttled,
     TruncatedJson,
@@ -167,6 +168,19 @@ def test_each_429_on_demand(zoho: RunningFake, api: httpx.Client, code: int) -> 
     assert [answer.json()["code"] for answer in answers[:2]] == [code, code]
     assert _held(zoho) == 1
     assert zoho.control.counters().http_429 == {code: 2}
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, 120129), (401, 57)])
+def test_each_refusal_on_demand(
+    zoho: RunningFake, api: httpx.Client, status: int, code: int
+) -> None:
+    zoho.control.arm(Refused(status=status, code=code))
+
+    refused, taken = (api.post("/customers", json=SOMEBODY) for _ in range(2))
+
+    assert (refused.status_code, refused.json()["code"]) == (status, code)
+    assert taken.status_code == 201
+    assert _held(zoho) == 1
 
 
 def test_tokens_die_in_the_middle(zoho: RunningFake, api: httpx.Client, mint: Mint) -> None:
