@@ -13,7 +13,8 @@ from ops.local_stack.processes import ProcessIdentity, StackError
 KILLED_DURING: Final = "CT-2025-00004"
 """The second customer to be sent; the first goes alone, as the canary."""
 
-ANSWER_LOST_OF: Final = "CT-2025-00006"
+ANSWER_LOST_OF: Final = "CT-2025-00012"
+"""Not among the five that the killed Lambda has in hand: one mishap for each."""
 
 # Longer than the Lambda would wait for it: it dies, or times out, and never sees the answer.
 _ANSWER_AFTER_SECONDS: Final = 30.0
