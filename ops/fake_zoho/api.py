@@ -163,6 +163,8 @@ class _Visit:
         with organisation.limits.slot(self._entry.arrived):
             if route.operation is None:
                 raise method_not_allowed()
+            if isinstance(fault, faults.Refused):
+                raise RefusedError(fault.status, fault.code, "Refused.")
             body = _read_json(raw) if route.operation.takes_body else {}
             query = dict(self._request.query_params)
             if isinstance(fault, faults.FiltersIgnored):
@@ -191,8 +193,6 @@ class _Visit:
             case faults.BadGateway(commits=commits):
                 _commit_if(commits, operation, call)
                 return bad_gateway()
-            case faults.Refused(status=status, code=code):
-                raise RefusedError(status, code, "Refused.")
             case faults.InternalError(commits=commits):
                 _commit_if(commits, operation, call)
                 raise internal_error()
