@@ -63,6 +63,10 @@ RecordId = Annotated[
 ]
 
 _STATE_NAMES: Final = [state.value for state in State]
+_BROKEN_OFF: Final = (
+    "The run broke off there, and nothing is lost: the next backfill takes up what is left, or"
+    " redrive the execution in the console."
+)
 _STOP_HINT: Final = (
     "The run goes on without being watched. `billing-sync status --follow` watches it again,"
     " `billing-sync stop` ends it within the record in hand."
@@ -192,6 +196,10 @@ def status(
     now_is = read_answer(Status, answer)
     session.emit(answer)
     session.show(render.status(now_is, datetime.now(UTC)))
+    run = now_is.run
+    if run is not None and run.ended_at is None and run.run_id not in _names_running(session):
+        # Its execution failed or was stopped in the console; nobody was left to write that down.
+        session.say(f"No execution runs any more for {run.run_id}. {_BROKEN_OFF}", style="yellow")
     return RED if now_is.red else FINE
 
 
@@ -391,6 +399,10 @@ def _show_whom_it_concerns(session: Session, wanted: BackfillInput) -> int | Non
     return None
 
 
+def _names_running(session: Session) -> set[str]:
+    return {each.name for each in session.stack.running()}
+
+
 def _run(session: Session, wanted: BackfillInput, *, wait: bool) -> int:
     """Start an execution, and follow it unless that is not wanted."""
     name = read.execution_name(wanted, datetime.now(UTC), secrets.token_hex(2))
@@ -462,6 +474,8 @@ def _conclude(session: Session, end: Execution) -> int:
     if run is None or colour is None:
         if error == "PreflightRefused":
             why += " `billing-sync preflight` shows every finding."
+        elif run is not None:
+            why += f" {_BROKEN_OFF}"
         return session.refuse(answer | {"ok": False, "error": error, "field": None, "why": why})
     answer |= {"ok": colour == "green", "colour": colour, "status": told}
     session.show(render.run_summary(run, datetime.now(UTC)))

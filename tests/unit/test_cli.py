@@ -341,6 +341,7 @@ def test_broken_execution_is_not_taken_for_a_conclusion(run: Run, stack: FakeSta
 
     assert result.exit_code == 1
     assert "ABORTED" in result.stderr
+    assert "the next backfill takes up what is left" in result.stderr
     assert "in step" not in result.stdout
 
 
@@ -477,6 +478,19 @@ def test_status_follow_watches_the_run_that_is_under_way(run: Run, stack: FakeSt
     assert result.exit_code == 0
     assert stack.started == []
     assert "All is in step" in result.stdout
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_status_tells_a_run_under_way_from_one_that_broke_off(
+    run: Run, stack: FakeStack, *, running: bool
+) -> None:
+    stack.statuses = [status(run_status(ended_at=None, colour=None))]
+    name = run_status()["run_id"]
+    stack.others_running = [Execution(ARN + name, name, "RUNNING", STARTED)] if running else []
+
+    result = run("status")
+
+    assert ("No execution runs any more" in result.stderr) is not running
 
 
 def test_stop_is_asked_for_by_name(run: Run, stack: FakeStack) -> None:
