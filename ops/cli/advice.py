@@ -119,6 +119,7 @@ _ADVICE: Final[dict[str, str]] = {
     "settings": _STACK,
     "wrong_api_url": f"ZohoApiUrl is not Zoho's, or not of this data centre. {_STACK}",
     "execution_unreadable": f"A function may not look at the backfill's execution. {_STACK}",
+    "bucket_not_writable": f"A function may not write to the runs' bucket. {_STACK}",
     "secret_unreadable": f"A function may not read its secret, or it is empty. {_STACK}",
     "secret_unwritable": f"A function may not store the access token. {_STACK}",
     "secret_malformed": f"A secret does not hold what it should. {_STACK}",
