@@ -72,7 +72,7 @@ def clock(moment: datetime, now: datetime | None = None) -> str:
 def duration(seconds: float) -> str:
     """Write a duration as people say it."""
     if seconds < 1:
-        return f"{seconds:.1f} s" if seconds > 0 else "0 s"
+        return f"{seconds:.1f} s" if seconds >= 0.05 else "0 s"
     whole = round(seconds)
     minutes, rest = divmod(whole, 60)
     hours, minutes_left = divmod(minutes, 60)
@@ -348,7 +348,8 @@ def story(told: Story, now: datetime) -> RenderableType:
             table.add_column(column)
         for intent in told.intents:
             ended = intent.closed_as or Text("not known yet", "red")
-            table.add_row(clock(intent.sent_at, now), f"{intent.step} ({intent.method})", ended)
+            method = "" if intent.method == intent.step else f" ({intent.method})"
+            table.add_row(clock(intent.sent_at, now), f"{intent.step}{method}", ended)
         parts.append(table)
     if told.attempts:
         table = Table(title="Calls about it", title_justify="left")
