@@ -3,6 +3,7 @@
 `make up` starts with the same content, so that what the demo shows can be tried by hand.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -66,6 +67,20 @@ def zoho() -> FakeZohoConfig:
 def options() -> StackOptions:
     """Give the options of the demo's stack."""
     return StackOptions(zoho=zoho(), time_scale=TIME_SCALE, parameters=PARAMETERS)
+
+
+def options_for_playing() -> StackOptions:
+    """Give the options of a stack that a person plays with: tokens live for a real hour there.
+
+    At the demo's scale they would be gone after two minutes, between two commands; and a token
+    that Zoho refuses would then meet preflight, which starts nothing without one, and not the run
+    that is to heal.
+    """
+    played = zoho()
+    rules = played.tokens.model_copy(
+        update={"life_seconds": played.tokens.life_seconds * TIME_SCALE}
+    )
+    return replace(options(), zoho=played.model_copy(update={"tokens": rules}))
 
 
 def kept_by_hand() -> list[SeedCustomer]:

@@ -111,7 +111,7 @@ def _up(console: Console) -> int:
 
 def _start(console: Console) -> StackState:
     steps = Steps(console)
-    stack = LocalStack(LOCAL, scenario.options(), progress=steps)
+    stack = LocalStack(LOCAL, scenario.options_for_playing(), progress=steps)
     try:
         with steps:
             stack.start()
@@ -160,18 +160,18 @@ def _sides(console: Console) -> int:
     """Show both sides: by id where a customer is linked, and Zoho's others below."""
     with FakeZohoControl(_zoho_url()) as zoho:
         there = {one["customer_id"]: one for one in zoho.customers()}
-    table = Table("Account", "Phone here", "Status", "In Zoho", "Name there", "Phone there")
+    table = Table(box=None)
+    for column in ("Customer", "Phone here", "Status", "In Zoho", "Phone there"):
+        table.add_column(column, no_wrap=True)
     with _state().database.connect(APPLICATION_ROLE) as connection:
         for account, phone, status, zoho_id in connection.execute(
             "SELECT account_number, phone, zoho_sync_status, zoho_billing_customer_id"
             " FROM customers ORDER BY account_number"
         ):
             found = there.pop(zoho_id, {})
-            name, number = found.get("display_name", ""), found.get("phone", "")
-            table.add_row(account, phone, status or "", zoho_id or "", name, number)
-    table.add_section()
+            table.add_row(account, phone, status or "", zoho_id or "", found.get("phone", ""))
     for zoho_id, found in there.items():
-        table.add_row("", "", "", zoho_id, found["display_name"], found["phone"])
+        table.add_row(found["display_name"], "not here", "", zoho_id, found["phone"])
     console.print(table)
     return 0
 
