@@ -528,8 +528,11 @@ class Snapshots(Protocol):
     def latest(self, entity: EntityType, *, complete: bool) -> SnapshotView | None:
         """Give the newest complete snapshot, or the one that is being taken."""
 
-    def begin(self, entity: EntityType) -> SnapshotView:
-        """Begin a new one."""
+    def begin(self, entity: EntityType, *, instead_of: int | None) -> SnapshotView:
+        """Begin a new one, or give the one that somebody else has begun since.
+
+        `instead_of` is the unfinished one that the caller saw, if there was one.
+        """
 
     def store_page(
         self,

@@ -62,7 +62,13 @@ class TakeSnapshot:
 
     def begin(self) -> SnapshotView:
         """Begin a new walk; one that was begun is forgotten."""
-        return self._snapshots.begin(EntityType.CUSTOMER)
+        walk = self._snapshots.latest(EntityType.CUSTOMER, complete=False)
+        return self._begin(walk)
+
+    def _begin(self, seen: SnapshotView | None) -> SnapshotView:
+        return self._snapshots.begin(
+            EntityType.CUSTOMER, instead_of=None if seen is None else seen.snapshot_id
+        )
 
     def counts(self) -> dict[str, int]:
         """Say how far the newest walk came."""
@@ -82,7 +88,7 @@ class TakeSnapshot:
         entity = EntityType.CUSTOMER
         walk = self._snapshots.latest(entity, complete=False)
         if walk is None or walk.age_seconds > self._max_age_seconds:
-            walk = self._snapshots.begin(entity)
+            walk = self._begin(walk)
         page, pages_complete = walk.next_page, walk.pages_complete
         while not pages_complete:
             if not may_go_on():

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from billing_sync.domain.customers import Candidate
 from billing_sync.domain.states import EntityType
@@ -39,6 +39,12 @@ CANDIDATES: Final = text("""
 """)
 
 
+ONE_BEGINS: Final = text("""
+    SELECT pg_advisory_xact_lock(
+        hashtextextended('billing_sync.snapshots ' || :organisation_id || :entity_type, 0))
+""")
+
+
 class PostgresSnapshots:
     """The snapshots of one organisation."""
 
@@ -50,16 +56,21 @@ class PostgresSnapshots:
     def latest(self, entity: EntityType, *, complete: bool) -> SnapshotView | None:
         """Give the newest snapshot: a complete one, or the one that is being taken."""
         with self._engine.connect() as connection:
-            row = connection.execute(
-                text("""SELECT snapshot_id, next_page, pages_completed_at, completed_at, calls,
-                               started_at,
-                               extract(epoch FROM clock_timestamp() - started_at) AS age_seconds
-                        FROM billing_sync.snapshots
-                        WHERE organisation_id = :organisation_id AND entity_type = :entity_type
-                          AND (completed_at IS NOT NULL) = :complete
-                        ORDER BY snapshot_id DESC LIMIT 1"""),
-                {**self._key(entity), "complete": complete},
-            ).one_or_none()
+            return self._latest(connection, entity, complete=complete)
+
+    def _latest(
+        self, connection: Connection, entity: EntityType, *, complete: bool
+    ) -> SnapshotView | None:
+        row = connection.execute(
+            text("""SELECT snapshot_id, next_page, pages_completed_at, completed_at, calls,
+                           started_at,
+                           extract(epoch FROM clock_timestamp() - started_at) AS age_seconds
+                    FROM billing_sync.snapshots
+                    WHERE organisation_id = :organisation_id AND entity_type = :entity_type
+                      AND (completed_at IS NOT NULL) = :complete
+                    ORDER BY snapshot_id DESC LIMIT 1"""),
+            {**self._key(entity), "complete": complete},
+        ).one_or_none()
         if row is None:
             return None
         return SnapshotView(
@@ -72,9 +83,17 @@ class PostgresSnapshots:
             started_at=row.started_at,
         )
 
-    def begin(self, entity: EntityType) -> SnapshotView:
-        """Begin a new snapshot, forgetting unfinished ones and all but the last complete one."""
+    def begin(self, entity: EntityType, *, instead_of: int | None) -> SnapshotView:
+        """Begin a new snapshot, forgetting unfinished ones and all but the last complete one.
+
+        Workers that begin at the same moment share the one that was first: each would otherwise
+        take away what the others walk.
+        """
         with self._engine.begin() as connection:
+            connection.execute(ONE_BEGINS, self._key(entity))
+            begun = self._latest(connection, entity, complete=False)
+            if begun is not None and begun.snapshot_id != instead_of:
+                return begun
             gone = connection.execute(
                 text("""DELETE FROM billing_sync.snapshots
                         WHERE organisation_id = :organisation_id AND entity_type = :entity_type
@@ -96,7 +115,7 @@ class PostgresSnapshots:
                         VALUES (:organisation_id, :entity_type)"""),
                 self._key(entity),
             )
-        begun = self.latest(entity, complete=False)
+            begun = self._latest(connection, entity, complete=False)
         assert begun is not None  # noqa: S101 - it was inserted just above
         return begun
 
