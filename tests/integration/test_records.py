@@ -691,6 +691,40 @@ def test_a_stalled_worker_does_not_block_what_another_has_brought_further(
     assert row(database, SUBSCRIPTION).state == state
 
 
+@pytest.mark.parametrize("state", ["skipped", "failed", "ambiguous", "exhausted"])
+def test_a_resting_child_is_blocked_only_when_it_was_asked_for(
+    database: Database, records: PostgresRecords, state: str
+) -> None:
+    put(database, SUBSCRIPTION, state=state)
+    assert not records.block(SUBSCRIPTION, CUSTOMER, run_id=None)
+
+    records.signal(SUBSCRIPTION)
+    assert records.block(SUBSCRIPTION, CUSTOMER, run_id=None)
+
+
+def test_a_child_whose_worker_was_lost_is_blocked_and_the_lost_worker_settles_nothing(
+    database: Database, records: PostgresRecords
+) -> None:
+    lost = claimed(records, SUBSCRIPTION)
+    expire_lease(database, SUBSCRIPTION)
+
+    assert records.block(SUBSCRIPTION, CUSTOMER, run_id=None)
+
+    assert records.settle(lost, Settlement(State.FAILED)) is None
+    with pytest.raises(FenceLost):
+        opened(records, lost)
+    assert row(database, SUBSCRIPTION).state == "blocked"
+
+
+def test_a_child_with_a_write_in_flight_is_proved_and_not_blocked(
+    database: Database, records: PostgresRecords
+) -> None:
+    opened(records, claimed(records, SUBSCRIPTION))
+    expire_lease(database, SUBSCRIPTION)
+
+    assert not records.block(SUBSCRIPTION, CUSTOMER, run_id=None)
+
+
 def test_no_wake_up_is_lost_when_a_parent_settles_while_its_child_is_blocked(
     database: Database, records: PostgresRecords
 ) -> None:

@@ -102,8 +102,8 @@ class SyncRecord:
         """
         rules = self._rules[record.entity]
         blocked_on = self._sync_parents(record, rules, priority, run_id)
-        if blocked_on is not None:
-            self._records.block(record, blocked_on, run_id=run_id)
+        # What needs no parent any more (a proof, an update of what is in Zoho) is not blocked.
+        if blocked_on is not None and self._records.block(record, blocked_on, run_id=run_id):
             self._status_columns.write(record)
             return Outcome(record, State.BLOCKED)
         claim = self._records.claim(record, serial_key=rules.serial_key(record.entity_id))

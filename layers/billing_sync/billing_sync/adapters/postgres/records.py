@@ -253,9 +253,11 @@ LOCK_PARENT: Final = text(f"""
       AND entity_id = :entity_id FOR SHARE
 """)
 
-BLOCK_CHILD: Final = text("""
-    UPDATE billing_sync.records SET
-        state = 'blocked', blocked_on_type = :parent_type, blocked_on_id = :parent_id,
+# Whatever would be sent without its parent; never what another worker has brought further.
+BLOCK_CHILD: Final = text(f"""
+    UPDATE billing_sync.records r SET
+        state = 'blocked', claim_id = NULL, lease_until = NULL,
+        blocked_on_type = :parent_type, blocked_on_id = :parent_id,
         next_attempt_at = CASE WHEN :ready THEN clock_timestamp() END,
         code = 'blocked', field = NULL,
         sentence = 'Waits for ' || :parent_type || ' ' || :parent_id || ' to be in Zoho.',
@@ -263,9 +265,10 @@ BLOCK_CHILD: Final = text("""
         last_run = coalesce(:run_id, last_run)
     WHERE organisation_id = :organisation_id AND entity_type = :entity_type
       AND entity_id = :entity_id
-      AND (state IN ('pending', 'blocked')
-           OR state = 'retrying'
-           OR state IN ('skipped', 'failed', 'exhausted') AND signals > signals_claimed)
+      AND (state IN ('pending', 'blocked', 'retrying')
+           OR state = 'syncing' AND lease_until < clock_timestamp() AND NOT {OPEN_INTENT}
+           OR state IN ('skipped', 'failed', 'ambiguous', 'exhausted')
+              AND signals > signals_claimed)
 """)
 
 VIEW_COLUMNS: Final = """
