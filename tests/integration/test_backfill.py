@@ -1,5 +1,6 @@
 """The backfill's steps, one after the other, as the state machine calls them."""
 
+import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -139,6 +140,10 @@ def test_a_changed_customer_is_updated_and_only_that_one(stage: World) -> None:
 
     report = apply(stage, "second")
 
+    plan = [json.loads(line) for line in files(stage)["runs/second/plan.jsonl"].splitlines()]
+    assert [(row["action"], row["fields"]) for row in plan if row["fields"]] == [
+        ("update", ["phone"])
+    ]
     assert (report["updated"], report["in_step"]) == (1, 13)
     assert stage.in_zoho("CT-2025-00014")[0]["phone"] == "+27215550000"
     updates = [e for e in stage.zoho.control.log() if e.operation == "update_customer"]

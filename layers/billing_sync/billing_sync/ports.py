@@ -338,6 +338,7 @@ class Settlement:
     attempt_number: int | None = None
     attempted_fingerprint: str | None = None
     confirmed_fingerprint: str | None = None
+    confirmed_fields: dict[str, str] | None = None
     forget_confirmed: bool = False
     source_version: datetime | None = None
     change: str | None = None
@@ -361,6 +362,7 @@ class RecordView:
     next_attempt_at: datetime | None
     confirmed_fingerprint: str | None
     attempted_fingerprint: str | None
+    confirmed_fields: Mapping[str, str]
     source_version: datetime | None
     signals_waiting: bool
     how: str | None
@@ -745,6 +747,9 @@ class Runs(Protocol):
 
     def plan_counts(self, run_id: str) -> dict[str, dict[str, int]]:
         """Count the plan's rows by phase and action."""
+
+    def plan_counts_with_field(self, run_id: str, field: str) -> int:
+        """Count the plan's rows that write a field."""
 
     def plan_to_do(self, run_id: str, phase: str, limit: int) -> list[RecordKey]:
         """Give the phase's next records that were not worked on yet."""

@@ -33,6 +33,11 @@ def fingerprint(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+def field_prints(payload: Mapping[str, Any]) -> dict[str, str]:
+    """Hash each field by itself, so that a later plan can name those that have changed."""
+    return {field: fingerprint({field: value})[:12] for field, value in payload.items()}
+
+
 def _plain(value: object) -> str:
     if isinstance(value, Decimal):
         return format(value, "f")

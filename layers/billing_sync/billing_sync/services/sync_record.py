@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
+from billing_sync.domain.comparing import field_prints
 from billing_sync.domain.errors import (
     CallFailed,
     FenceLost,
@@ -630,6 +631,9 @@ class _Attempt:
                 attempt_number=attempt_number,
                 attempted_fingerprint=attempted,
                 confirmed_fingerprint=confirmed_fingerprint,
+                confirmed_fields=(
+                    field_prints(source.payload) if source and confirmed_fingerprint else None
+                ),
                 forget_confirmed=forget_confirmed,
                 source_version=source.version if source else None,
                 change=change,

@@ -216,6 +216,7 @@ SETTLE: Final = text(f"""
         attempted_fingerprint = coalesce(:attempted_fingerprint, attempted_fingerprint),
         confirmed_fingerprint = CASE WHEN :forget_confirmed THEN NULL
             ELSE coalesce(:confirmed_fingerprint, confirmed_fingerprint) END,
+        confirmed_fields = coalesce(CAST(:confirmed_fields AS jsonb), confirmed_fields),
         source_version = coalesce(CAST(:source_version AS timestamptz), source_version),
         {ACCEPTANCE},
         last_run = coalesce(:run_id, last_run),
@@ -273,7 +274,8 @@ BLOCK_CHILD: Final = text(f"""
 
 VIEW_COLUMNS: Final = """
     entity_type, entity_id, state, zoho_id, code, field, sentence, candidates, attempt_number,
-    next_attempt_at, confirmed_fingerprint, attempted_fingerprint, source_version,
+    next_attempt_at, confirmed_fingerprint, attempted_fingerprint, confirmed_fields,
+    source_version,
     signals > signals_claimed AS signals_waiting, how
 """
 
@@ -441,17 +443,7 @@ class PostgresRecords:
         """Store the id and close the intent in one transaction, before anything is compared."""
         how = "created" if intent.method == "create" else None
         with self._engine.begin() as connection:
-            stored = connection.execute(
-                STORE_ID,
-                {
-                    **self._key(claim.record),
-                    "claim_id": claim.claim_id,
-                    "zoho_id": zoho_id,
-                    "how": how,
-                    "run_id": run_id,
-                },
-            )
-            if stored.rowcount == 0:
+            if not self._store_id(connection, claim, zoho_id, how, run_id):
                 connection.execute(
                     INSERT_STRAY,
                     {
@@ -478,17 +470,7 @@ class PostgresRecords:
         how = "linked" if intent is None else "created"
         try:
             with self._engine.begin() as connection:
-                stored = connection.execute(
-                    STORE_ID,
-                    {
-                        **self._key(claim.record),
-                        "claim_id": claim.claim_id,
-                        "zoho_id": zoho_id,
-                        "how": how,
-                        "run_id": run_id,
-                    },
-                )
-                if stored.rowcount == 0:
+                if not self._store_id(connection, claim, zoho_id, how, run_id):
                     raise FenceLost(f"the claim on {claim.record} is lost")
                 if intent is not None:
                     connection.execute(
@@ -506,6 +488,26 @@ class PostgresRecords:
                 ).scalar_one()
             return RecordKey(claim.record.entity, holder)
         return None
+
+    def _store_id(
+        self,
+        connection: Connection,
+        claim: Claim,
+        zoho_id: str,
+        how: str | None,
+        run_id: str | None,
+    ) -> bool:
+        stored = connection.execute(
+            STORE_ID,
+            {
+                **self._key(claim.record),
+                "claim_id": claim.claim_id,
+                "zoho_id": zoho_id,
+                "how": how,
+                "run_id": run_id,
+            },
+        )
+        return stored.rowcount > 0
 
     def stray_answer(self, claim: Claim) -> tuple[Intent, str] | None:
         """Give the first stray answer to one of the claim's open intents."""
@@ -544,6 +546,7 @@ class PostgresRecords:
                     "attempt_number": settlement.attempt_number,
                     "attempted_fingerprint": settlement.attempted_fingerprint,
                     "confirmed_fingerprint": settlement.confirmed_fingerprint,
+                    "confirmed_fields": _json(settlement.confirmed_fields),
                     "forget_confirmed": settlement.forget_confirmed,
                     "source_version": settlement.source_version,
                     "change": settlement.change,
@@ -732,6 +735,7 @@ def _view(row: Row[Any]) -> RecordView:
         next_attempt_at=row.next_attempt_at,
         confirmed_fingerprint=row.confirmed_fingerprint,
         attempted_fingerprint=row.attempted_fingerprint,
+        confirmed_fields=row.confirmed_fields or {},
         source_version=row.source_version,
         signals_waiting=row.signals_waiting,
         how=row.how,

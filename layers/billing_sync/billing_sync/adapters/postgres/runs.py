@@ -395,6 +395,17 @@ class PostgresRuns:
             counts.setdefault(row.phase, {})[row.action] = row.rows
         return counts
 
+    def plan_counts_with_field(self, run_id: str, field: str) -> int:
+        """Count the plan's rows that write a field."""
+        with self._engine.connect() as connection:
+            counted = connection.execute(
+                text("""SELECT count(*) FROM billing_sync.backfill_plan
+                        WHERE organisation_id = :organisation_id AND run_id = :run_id
+                          AND to_do AND :field = ANY(differing)"""),
+                {**self._run(run_id), "field": field},
+            )
+            return int(counted.scalar_one())
+
     def plan_to_do(self, run_id: str, phase: str, limit: int) -> list[RecordKey]:
         """Give the phase's next records that were not worked on yet."""
         with self._engine.connect() as connection:

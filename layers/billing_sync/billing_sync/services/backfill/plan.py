@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from billing_sync.domain.comparing import same_email, same_name, same_phone
+from billing_sync.domain.comparing import field_prints, same_email, same_name, same_phone
 from billing_sync.domain.customers import DisplayNames, customer_name, match_customer
 from billing_sync.domain.errors import Misconfigured
 from billing_sync.domain.source import Customer
@@ -209,6 +210,9 @@ class MakePlan:
         minutes = Decimal(calls) / quota.limit_per_minute
         a_day = quota.day_cap - quota.day_cap // 10  # a tenth of the day is kept for triggers
         beyond_today = max(calls - max(a_day - quota.taken_today, 0), 0)
+        days = 1 - (-beyond_today // a_day)
+        seconds = max(float(minutes) * 60, (days - 1) * 86400.0)
+        made_at = self._clock.now()
         return {
             "run_id": run.run_id,
             "mode": run.mode.value,
@@ -220,8 +224,11 @@ class MakePlan:
             "snapshot_calls": snapshot.calls if snapshot else 0,
             "calls": calls,
             "minutes": str(minutes.quantize(Decimal("0.1"))),
-            "days": 1 - (-beyond_today // a_day),
-            "made_at": self._clock.now().isoformat(),
+            "days": days,
+            "made_at": made_at.isoformat(),
+            "finish_at": (made_at + timedelta(seconds=self._loop.scaled(seconds))).isoformat(),
+            # Whoever is written with an e-mail address; whether it mails is Zoho's own setting.
+            "could_be_mailed": self._runs.plan_counts_with_field(run.run_id, "email"),
         }
 
 
@@ -248,9 +255,18 @@ def plan_row(source: SourceRow, view: RecordView | None, found: Found) -> PlanRo
         account_number=customer.account_number,
         action=action,
         reason=reason,
-        differing=tuple(sorted(source.payload)) if action in ("create", "update") else (),
+        differing=_differing(action, source, view),
         to_do=to_do,
     )
+
+
+def _differing(action: str, source: SourceRow, view: RecordView | None) -> tuple[str, ...]:
+    """Name the fields that would be written: all of a new one's, else those changed since."""
+    if action not in ("create", "link", "update", "compare"):
+        return ()
+    known = view.confirmed_fields if view else {}
+    prints = field_prints(source.payload)
+    return tuple(sorted(field for field, value in prints.items() if known.get(field) != value))
 
 
 def _at_rest(view: RecordView) -> tuple[str, str | None]:

@@ -31,6 +31,7 @@ CREATE TABLE billing_sync.records (
     source_version        timestamptz,
     attempted_fingerprint text,
     confirmed_fingerprint text,
+    confirmed_fields      jsonb,      -- a hash for each field that was confirmed: what differs now
     removed_at            timestamptz,
     status_due            timestamptz,
     code                  text,
