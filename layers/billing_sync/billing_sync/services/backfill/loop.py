@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
-from billing_sync.domain.errors import NotNow
+from billing_sync.domain.errors import NotNow, QuotaExhausted
 from billing_sync.domain.steps import Next, StepAnswer
 from billing_sync.domain.timing import LONGEST_WAIT_SECONDS, Timing
 from billing_sync.ports import Clock, Run, Runs
@@ -54,7 +54,15 @@ class Loop:
         refusal: NotNow,
         counts: dict[str, int] | None = None,
     ) -> StepAnswer:
-        """Let the state machine wait: seconds for what is short, a time for what is long."""
+        """Let the state machine wait: a time for the day's quota, seconds for what is short."""
+        if isinstance(refusal, QuotaExhausted):
+            return self._until(
+                run_id,
+                refusal.wait_seconds,
+                reason=refusal.reason,
+                why=refusal.sentence,
+                counts=counts,
+            )
         return self.wait_for(
             run_id, refusal.wait_seconds, reason=refusal.reason, why=refusal.sentence, counts=counts
         )
@@ -69,13 +77,21 @@ class Loop:
         counts: dict[str, int] | None = None,
     ) -> StepAnswer:
         """Wait so many real seconds; the machine is told unscaled ones."""
-        unscaled = real_seconds * self._timing.scale
-        if unscaled > LONGEST_WAIT_SECONDS:
-            resume_at = self._clock.now() + timedelta(seconds=unscaled)
-            self._runs.wait(run_id, seconds=real_seconds, reason=reason)
-            return StepAnswer(
-                next=Next.WAIT_UNTIL, resume_at=resume_at, why=why, counts=counts or {}
-            )
+        if real_seconds * self._timing.scale > LONGEST_WAIT_SECONDS:
+            return self._until(run_id, real_seconds, reason=reason, why=why, counts=counts)
         seconds = self._timing.wait_state_seconds(real_seconds)
         self._runs.wait(run_id, seconds=seconds / self._timing.scale, reason=reason)
         return StepAnswer(next=Next.COOL_DOWN, wait_seconds=seconds, why=why, counts=counts or {})
+
+    def _until(
+        self,
+        run_id: str,
+        real_seconds: float,
+        *,
+        reason: str,
+        why: str,
+        counts: dict[str, int] | None,
+    ) -> StepAnswer:
+        resume_at = self._clock.now() + timedelta(seconds=real_seconds * self._timing.scale)
+        self._runs.wait(run_id, seconds=real_seconds, reason=reason)
+        return StepAnswer(next=Next.WAIT_UNTIL, resume_at=resume_at, why=why, counts=counts or {})
