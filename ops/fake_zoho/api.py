@@ -150,7 +150,12 @@ class _Visit:
         organisation: Organisation,
         reachable: list[Organisation],
     ) -> Response:
-        fault = self._fake.faults.take(self._entry.operation, _display_name(raw))
+        fault = self._fake.faults.take(
+            self._entry.operation,
+            _display_name(raw),
+            body=raw.decode("utf-8", "replace"),
+            path=self._request.url.path,
+        )
         if fault is not None:
             self._entry.fault = fault.kind
         if isinstance(fault, faults.DeadToken):
@@ -278,3 +283,4 @@ def _take_ids_off(body: JsonObject) -> None:
     for name, resource in body.items():
         if isinstance(resource, dict):
             resource.pop(f"{name}_id", None)
+            resource.pop(f"{name}_code", None)  # a plan's code is its id

@@ -41,7 +41,7 @@ class Limits(Document):
 
 
 class CustomField(Document):
-    """One custom field of customers, as made in Zoho's own screens."""
+    """One custom field, as made in Zoho's own screens."""
 
     label: str
     customfield_id: str
@@ -55,6 +55,19 @@ class Tax(Document):
     tax_name: str
     tax_percentage: Decimal
     is_default_tax: bool = False
+
+
+def _taxes_of_south_africa() -> list[Tax]:
+    return [
+        Tax(
+            tax_id="4815162000000000201",
+            tax_name="Standard Rate",
+            tax_percentage=Decimal(15),
+            is_default_tax=True,
+        ),
+        Tax(tax_id="4815162000000000203", tax_name="Zero Rate", tax_percentage=Decimal(0)),
+        Tax(tax_id="4815162000000000205", tax_name="Exempt", tax_percentage=Decimal(0)),
+    ]
 
 
 class OrganisationConfig(Document):
@@ -77,15 +90,17 @@ class OrganisationConfig(Document):
             api_name="cf_account_number",
         )
     ]
-    taxes: list[Tax] = [
-        Tax(
-            tax_id="4815162000000000201",
-            tax_name="Standard Rate",
-            tax_percentage=Decimal(15),
-            is_default_tax=True,
-        ),
-        Tax(tax_id="4815162000000000203", tax_name="Zero Rate", tax_percentage=Decimal(0)),
-    ]
+    subscription_custom_fields: list[CustomField] = []
+    invoice_custom_fields: list[CustomField] = []
+    payment_custom_fields: list[CustomField] = []
+    taxes: list[Tax] = Field(default_factory=_taxes_of_south_africa)
+    is_registered_for_vat: bool = Field(
+        default=True, description="False: no taxes are listed, and none is accepted"
+    )
+    invoice_number_prefix: str = "INV-"
+
+    def usable_taxes(self) -> list[Tax]:
+        return self.taxes if self.is_registered_for_vat else []
 
 
 class Credential(Document):
@@ -148,6 +163,16 @@ class SeedCustomer(Document):
     unused_credits: Decimal = Decimal(0)
 
 
+class SeedPlan(Document):
+    """A plan that people made; `profile` has the fields of Zoho's create call, less the product."""
+
+    product: str = Field(description="by name; it is made if nobody made it yet")
+    profile: dict[str, Any]
+    created_time: AwareDatetime
+    created_by: str = "Finance"
+    status: Literal["active", "inactive"] = "active"
+
+
 class FakeZohoConfig(Document):
     time_scale: float = Field(default=1, gt=0)
     organisations: list[OrganisationConfig] = Field(
@@ -158,6 +183,9 @@ class FakeZohoConfig(Document):
     switches: Switches = Field(default_factory=Switches)
     seed: dict[str, list[SeedCustomer]] = Field(
         default_factory=dict, description="by organisation id"
+    )
+    seed_plans: dict[str, list[SeedPlan]] = Field(
+        default_factory=dict, description="by organisation id; they are made before the customers"
     )
     calendar_start: AwareDatetime | None = None
     random_seed: int = 1
@@ -171,6 +199,6 @@ class FakeZohoConfig(Document):
         if len(set(refresh_tokens)) != len(refresh_tokens):
             raise ValueError("two credentials with one refresh token")
         named = {name for credential in self.credentials for name in credential.organisations or ()}
-        if unknown := (named | set(self.seed)) - set(known):
+        if unknown := (named | set(self.seed) | set(self.seed_plans)) - set(known):
             raise ValueError(f"unknown organisations: {', '.join(sorted(unknown))}")
         return self

@@ -1,85 +1,71 @@
 """The customers that one organisation holds."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from ops.fake_zoho.clock import CalendarClock
-from ops.fake_zoho.config import CustomField, OrganisationConfig, SeedCustomer, Switches
-from ops.fake_zoho.customer_body import CustomerBody, CustomFieldEntry, read_body
-from ops.fake_zoho.lagging_index import LaggingIndex
-from ops.fake_zoho.outbox import Outbox
-from ops.fake_zoho.replies import (
-    JsonObject,
-    already_exists,
-    does_not_exist,
-    invalid_value,
-    unknown_custom_field,
-)
+from ops.fake_zoho import custom_fields
+from ops.fake_zoho.body import read
+from ops.fake_zoho.config import SeedCustomer
+from ops.fake_zoho.customer_body import CustomerBody
+from ops.fake_zoho.premises import Premises
+from ops.fake_zoho.replies import JsonObject, already_exists, invalid_value
+from ops.fake_zoho.shelf import Record, Shelf
 
 
-@dataclass
-class Customer:
-    """One customer; `writes` counts the API's writes, so that a test can prove it untouched."""
+@dataclass(kw_only=True)
+class Customer(Record):
+    """One customer. The opening figures stand for invoices and credits older than this fake."""
 
     customer_id: str
     contact_person_id: str
     profile: JsonObject
-    created_time: datetime
-    updated_time: datetime
-    created_by: str
-    custom_values: dict[str, Any] = field(default_factory=dict)
     status: str = "active"
+    opening_outstanding: Decimal = Decimal(0)
+    opening_credits: Decimal = Decimal(0)
     outstanding: Decimal = Decimal(0)
     unused_credits: Decimal = Decimal(0)
-    writes: int = 0
-    by_api: bool = True
+
+    @property
+    def currency_code(self) -> str:
+        code: str = self.profile["currency_code"]
+        return code
+
+    @property
+    def can_be_mailed(self) -> bool:
+        return bool(self.profile["email"])
 
 
 class CustomerBook:
     """Keep customers by Zoho's rules. No method awaits: each is one commit."""
 
-    def __init__(
-        self,
-        organisation: OrganisationConfig,
-        switches: Switches,
-        calendar: CalendarClock,
-        index: LaggingIndex[Customer],
-        outbox: Outbox,
-        next_id: Callable[[], str],
-    ) -> None:
-        self.index = index
-        self._organisation = organisation
-        self._switches = switches
-        self._calendar = calendar
-        self._outbox = outbox
-        self._next_id = next_id
-        self._customers: dict[str, Customer] = {}
+    def __init__(self, premises: Premises) -> None:
+        self._premises = premises
+        self._organisation = premises.config
+        self._switches = premises.switches
+        self._shelf: Shelf[Customer] = Shelf("Customer", premises, lambda one: one.customer_id)
+        self.index = self._shelf.index
 
     def all(self) -> list[Customer]:
         """Return all customers, those that the index does not show yet included."""
-        return list(self._customers.values())
+        return self._shelf.all()
 
     def get(self, customer_id: str) -> Customer:
-        try:
-            return self._customers[customer_id]
-        except KeyError:
-            raise does_not_exist("Customer") from None
+        return self._shelf.get(customer_id)
 
     def create(self, sent: JsonObject, by: str) -> Customer:
-        body = read_body(sent, self._switches)
+        body = read(CustomerBody, sent, self._switches)
         self._require(body, "display_name")
         if self._switches.email_required:
             self._require(body, "email")
         self._check_currency(body)
         self._check_name(body)
-        customer = self._new(body, by=by, at=self._calendar.now())
+        customer = self._new(body, by=by, at=self._premises.now())
         customer.writes = 1
-        self.index.put(customer.customer_id, customer)
-        if customer.profile["is_portal_enabled"] and customer.profile["email"]:
-            self._outbox.send("portal_invitation", "customer", customer.customer_id)
+        self._shelf.add(customer)
+        if customer.profile["is_portal_enabled"] and customer.can_be_mailed:
+            self._premises.outbox.send("portal_invitation", "customer", customer.customer_id)
         return customer
 
     def seed(self, made: list[SeedCustomer]) -> list[Customer]:
@@ -87,72 +73,75 @@ class CustomerBook:
 
         Names may repeat: an organisation can hold namesakes from before it disallowed them.
         """
-        bodies = [read_body(one.profile, self._switches) for one in made]
+        bodies = [read(CustomerBody, one.profile, self._switches) for one in made]
         for body in bodies:
             self._require(body, "display_name")
             self._check_currency(body)
-            self._custom_values(body.custom_fields)
+            self._custom_values(body)
         return [self._seed(body, one) for body, one in zip(bodies, made, strict=True)]
 
     def update(self, customer_id: str, sent: JsonObject) -> Customer:
         """Change the fields that were sent; the others, and other custom fields, stay."""
         customer = self.get(customer_id)
-        body = read_body(sent, self._switches)
+        body = read(CustomerBody, sent, self._switches)
         if self._switches.update_requires_display_name or "display_name" in body.model_fields_set:
             self._require(body, "display_name")
         if self._switches.email_required and "email" in body.model_fields_set:
             self._require(body, "email")
         self._check_currency(body)
         self._check_name(body, but_not=customer_id)
-        custom_values = self._custom_values(body.custom_fields)
+        custom_values = self._custom_values(body)
         was_in_portal = customer.profile["is_portal_enabled"]
         _merge(customer.profile, body.model_dump(exclude_unset=True, exclude={"custom_fields"}))
         customer.custom_values |= custom_values
-        self._written(customer)
+        self._shelf.written(customer)
         in_portal = customer.profile["is_portal_enabled"]
-        if in_portal and not was_in_portal and customer.profile["email"]:
-            self._outbox.send("portal_invitation", "customer", customer_id)
+        if in_portal and not was_in_portal and customer.can_be_mailed:
+            self._premises.outbox.send("portal_invitation", "customer", customer_id)
         return customer
 
     def set_status(self, customer_id: str, status: str) -> None:
         customer = self.get(customer_id)
         customer.status = status
-        self._written(customer)
+        self._shelf.written(customer)
 
     def delete(self, customer_id: str) -> None:
-        self.get(customer_id)
-        del self._customers[customer_id]
-        self.index.put(customer_id, None)
+        self._shelf.remove(customer_id)
+
+    def set_balances(
+        self, customer_id: str, *, outstanding: Decimal, unused_credits: Decimal
+    ) -> None:
+        """Follow what invoices and payments say; no write of the API's to the customer."""
+        customer = self.get(customer_id)
+        outstanding += customer.opening_outstanding
+        unused_credits += customer.opening_credits
+        if (outstanding, unused_credits) != (customer.outstanding, customer.unused_credits):
+            customer.outstanding = outstanding
+            customer.unused_credits = unused_credits
+            self._shelf.changed(customer)
 
     def _seed(self, body: CustomerBody, made: SeedCustomer) -> Customer:
         customer = self._new(body, by=made.created_by, at=made.created_time)
         customer.by_api = False
         customer.status = made.status
-        customer.outstanding = made.outstanding
-        customer.unused_credits = made.unused_credits
-        self.index.put(customer.customer_id, customer, at_once=True)
+        customer.outstanding = customer.opening_outstanding = made.outstanding
+        customer.unused_credits = customer.opening_credits = made.unused_credits
+        self._shelf.add(customer)
         return customer
 
     def _new(self, body: CustomerBody, *, by: str, at: datetime) -> Customer:
-        custom_values = self._custom_values(body.custom_fields)
+        custom_values = self._custom_values(body)
         profile = body.model_dump(exclude={"custom_fields"})
         profile["currency_code"] = body.currency_code or self._organisation.currency_code
-        customer = Customer(
-            customer_id=self._next_id(),
-            contact_person_id=self._next_id(),
+        return Customer(
+            customer_id=self._premises.next_id(),
+            contact_person_id=self._premises.next_id(),
             profile=profile,
             custom_values=custom_values,
             created_time=at,
             updated_time=at,
             created_by=by,
         )
-        self._customers[customer.customer_id] = customer
-        return customer
-
-    def _written(self, customer: Customer) -> None:
-        customer.writes += 1
-        customer.updated_time = self._calendar.now()
-        self.index.put(customer.customer_id, customer)
 
     def _require(self, body: CustomerBody, name: str) -> None:
         if not str(getattr(body, name)).strip():
@@ -167,26 +156,15 @@ class CustomerBook:
         if self._switches.allow_duplicate_display_names or not body.display_name:
             return
         # Not by the index: the server enforces this on what is committed, however recent.
-        for other in self._customers.values():
+        for other in self.all():
             same = other.profile["display_name"].casefold() == body.display_name.casefold()
             if same and other.customer_id != but_not:
                 raise already_exists(body.display_name)
 
-    def _custom_values(self, entries: list[CustomFieldEntry]) -> dict[str, Any]:
-        return {self._custom_field(entry).customfield_id: entry.value for entry in entries}
-
-    def _custom_field(self, entry: CustomFieldEntry) -> CustomField:
-        for known in self._organisation.customer_custom_fields:
-            names = (
-                (entry.label, known.label),
-                (entry.customfield_id, known.customfield_id),
-                (entry.api_name, known.api_name),
-                (entry.index, known.index),
-            )
-            given = [(sent, name) for sent, name in names if sent is not None]
-            if given and all(sent == name for sent, name in given):
-                return known
-        raise unknown_custom_field()
+    def _custom_values(self, body: CustomerBody) -> dict[str, Any]:
+        return custom_fields.read_values(
+            body.custom_fields, self._organisation.customer_custom_fields
+        )
 
 
 def _merge(kept: JsonObject, sent: JsonObject) -> None:

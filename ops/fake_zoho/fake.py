@@ -9,8 +9,8 @@ from pydantic import BaseModel
 
 from ops.fake_zoho.clock import CalendarClock, LimitsClock
 from ops.fake_zoho.config import FakeZohoConfig, Switches
-from ops.fake_zoho.customer_views import detail
 from ops.fake_zoho.faults import FaultDesk
+from ops.fake_zoho.inventory import inventory
 from ops.fake_zoho.limits import MINUTE_SECONDS
 from ops.fake_zoho.oauth import TokenOffice
 from ops.fake_zoho.organisation import Organisation
@@ -39,11 +39,13 @@ class Counters(BaseModel):
 class Holdings(BaseModel):
     """The state that `/_fake/state` shows.
 
-    Each customer is as Zoho's own detail shows it, with `organization_id`, `_created_by`,
+    Each record is as Zoho's own detail shows it, with `organization_id`, `_created_by`,
     `_by_api` (False: kept by hand) and `_writes` (API writes since it was made) beside.
     """
 
-    customers: list[JsonObject]
+    customers: list[JsonObject] = []
+    products: list[JsonObject] = []
+    plans: list[JsonObject] = []
     mails: list[Mail]
     counters: Counters
     limits_now: float
@@ -78,6 +80,9 @@ class FakeZoho:
             one.organization_id: Organisation(one, self.switches, self.clock, self.calendar)
             for one in self.config.organisations
         }
+        for organization_id, plans in self.config.seed_plans.items():
+            for plan in plans:
+                self.organisations[organization_id].plans.seed(plan)
         for organization_id, customers in self.config.seed.items():
             self.organisations[organization_id].customers.seed(customers)
 
@@ -135,17 +140,7 @@ class FakeZoho:
     def holdings(self) -> Holdings:
         everyone = self.organisations.values()
         return Holdings(
-            customers=[
-                detail(customer, organisation.config)
-                | {
-                    "organization_id": organisation.id,
-                    "_created_by": customer.created_by,
-                    "_by_api": customer.by_api,
-                    "_writes": customer.writes,
-                }
-                for organisation in everyone
-                for customer in organisation.customers.all()
-            ],
+            **inventory(everyone),
             mails=[mail for organisation in everyone for mail in organisation.outbox.mails],
             counters=self.counters(),
             limits_now=self.clock.now(),

@@ -22,12 +22,15 @@ class Fault(Document):
 
     `operation` is a name of the log (`create_customer`, ...), None is every API call (not
     `mint_token`, which has to be named); `display_name_contains` looks into the body that was
-    sent. `count` None: until cleared.
+    sent, `body_contains` into all of it as it was written, `path_contains` into the path (some
+    calls have no body: they name their record there). `count` None: until cleared.
     """
 
     kind: str
     operation: str | None = None
     display_name_contains: str | None = None
+    body_contains: str | None = None
+    path_contains: str | None = None
     count: int | None = Field(default=1, ge=1)
     skip: int = Field(default=0, ge=0)
 
@@ -37,11 +40,17 @@ class Fault(Document):
             raise ValueError(f"{self.kind} cannot happen to {MINT_TOKEN}")
         return self
 
-    def concerns(self, operation: str | None, display_name: str | None) -> bool:
+    def concerns(
+        self, operation: str | None, display_name: str | None, body: str, path: str
+    ) -> bool:
         if self.operation != operation and (self.operation or operation == MINT_TOKEN):
             return False
-        wanted = self.display_name_contains
-        return wanted is None or (display_name is not None and wanted in display_name)
+        looked_at = (
+            (self.display_name_contains, display_name or ""),
+            (self.body_contains, body),
+            (self.path_contains, path),
+        )
+        return all(wanted is None or wanted in text for wanted, text in looked_at)
 
 
 class AnswerLost(Fault):
@@ -141,19 +150,32 @@ class FiltersIgnored(Fault):
 
 
 class FieldAltered(Fault):
-    """Keep something else than what was sent: a value of ours, or only its first characters."""
+    """Keep something else than what was sent: a value of ours, or only its first characters.
+
+    `field` may lead into a part: `plan.price`, `invoice_items.0.price`. A field that was not sent
+    is added if a value is given.
+    """
 
     kind: Literal["field_altered"] = "field_altered"
     field: str = "display_name"
-    value: str | None = None
+    value: str | int | float | bool | None = None
     keep_characters: int | None = Field(default=None, ge=1)
 
     def alter(self, body: dict[str, Any]) -> None:
-        sent = body.get(self.field)
+        *parts, name = self.field.split(".")
+        place: Any = body
+        for part in parts:
+            if isinstance(place, list) and part.isdigit() and int(part) < len(place):
+                place = place[int(part)]
+            else:
+                place = place.get(part) if isinstance(place, dict) else None
+        if not isinstance(place, dict):
+            return
+        sent = place.get(name)
         if self.value is not None:
-            body[self.field] = self.value
+            place[name] = self.value
         elif isinstance(sent, str):
-            body[self.field] = sent[: self.keep_characters or max(1, len(sent) // 2)]
+            place[name] = sent[: self.keep_characters or max(1, len(sent) // 2)]
 
 
 AnyFault = Annotated[
@@ -206,9 +228,16 @@ class FaultDesk:
             for one in self.armed
         ]
 
-    def take(self, operation: str | None, display_name: str | None = None) -> AnyFault | None:
+    def take(
+        self,
+        operation: str | None,
+        display_name: str | None = None,
+        *,
+        body: str = "",
+        path: str = "",
+    ) -> AnyFault | None:
         for armed in self.armed:
-            if armed.is_spent or not armed.fault.concerns(operation, display_name):
+            if armed.is_spent or not armed.fault.concerns(operation, display_name, body, path):
                 continue
             if armed.passed < armed.fault.skip:
                 armed.passed += 1

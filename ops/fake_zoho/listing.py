@@ -4,10 +4,11 @@ An unknown filter is ignored, and so is a known one whose value is empty: both r
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from ops.fake_zoho.replies import JsonObject, invalid_value
+from ops.fake_zoho.replies import JsonObject, Reply, invalid_value, success
 
 LARGEST_PAGE = 200
 LONGEST_FILTER = 100
@@ -102,3 +103,43 @@ def _count(query: Mapping[str, str], name: str, default: int) -> int:
     if not re.fullmatch(r"[1-9]\d{0,8}", text):
         raise invalid_value(name)
     return int(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListOf[Record]:
+    """One kind of list: what it is called, what it can be filtered and sorted by.
+
+    The first of `orders` and the first of `filters` are what applies when nobody asks; `texts` are
+    the text filters that work, `searched` what `search_text` looks into.
+    """
+
+    envelope: str
+    report_name: str
+    row: Callable[[Record], JsonObject]
+    key: Callable[[Record], str]
+    orders: Mapping[str, Callable[[Record], Any]]
+    filters: Mapping[str, Callable[[Record], bool]]
+    texts: Mapping[str, Callable[[Record], str]] = field(default_factory=dict)
+    searched: Callable[[Record], tuple[str, ...]] | None = None
+
+    def answer(self, records: Iterable[Record], query: Mapping[str, str]) -> Reply:
+        page = Page.of(query, tuple(self.orders))
+        asked = query.get("filter_by", "")
+        applied = asked if asked in self.filters else next(iter(self.filters))
+        wanted = text_filters(query)
+        found = [
+            record
+            for record in records
+            if self.filters[applied](record) and all(self._accepts(one, record) for one in wanted)
+        ]
+        order = self.orders[page.sort_column]
+        found.sort(key=lambda record: (order(record), self.key(record)), reverse=page.descending)
+        rows: dict[str, Any] = {self.envelope: [self.row(record) for record in page.cut(found)]}
+        context = page.context(len(found), self.report_name, applied)
+        return success(page_context=context, **rows)
+
+    def _accepts(self, one: TextFilter, record: Record) -> bool:
+        if one.name == "search_text" and not one.how and self.searched is not None:
+            return any(contains(text, one.wanted) for text in self.searched(record))
+        text = self.texts.get(one.name)
+        return text is None or one.accepts(text(record))

@@ -3,7 +3,12 @@
 Each module of Zoho brings its own tuple of operations; `ALL` is what the API host serves.
 """
 
-from ops.fake_zoho import customers, settings
+from ops.fake_zoho import customers, plans, products, settings
 from ops.fake_zoho.routing import Operation
 
-ALL: tuple[Operation, ...] = (*settings.OPERATIONS, *customers.OPERATIONS)
+ALL: tuple[Operation, ...] = (
+    *settings.OPERATIONS,
+    *customers.OPERATIONS,
+    *products.OPERATIONS,
+    *plans.OPERATIONS,
+)

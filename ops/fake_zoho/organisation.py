@@ -5,9 +5,11 @@ import itertools
 from ops.fake_zoho.clock import CalendarClock, LimitsClock
 from ops.fake_zoho.config import OrganisationConfig, Switches
 from ops.fake_zoho.customer_book import CustomerBook
-from ops.fake_zoho.lagging_index import LaggingIndex
 from ops.fake_zoho.limits import OrganisationLimits
 from ops.fake_zoho.outbox import Outbox
+from ops.fake_zoho.plan_book import PlanBook
+from ops.fake_zoho.premises import Premises
+from ops.fake_zoho.product_book import ProductBook
 
 FIRST_RECORD = 100_001
 
@@ -24,14 +26,10 @@ class Organisation:
         self.limits = OrganisationLimits(config.limits.model_copy(), switches, clock)
         self.outbox = Outbox(config.organization_id, clock)
         self._ids = itertools.count(FIRST_RECORD)
-        self.customers = CustomerBook(
-            organisation=config,
-            switches=switches,
-            calendar=calendar,
-            index=LaggingIndex(switches, clock),
-            outbox=self.outbox,
-            next_id=self.next_id,
-        )
+        premises = Premises(config, switches, clock, calendar, self.outbox, self.next_id)
+        self.customers = CustomerBook(premises)
+        self.products = ProductBook(premises)
+        self.plans = PlanBook(premises, self.products)
 
     @property
     def id(self) -> str:

@@ -37,7 +37,7 @@ def _list_taxes(call: ApiCall) -> Reply:
                 "is_default_tax": tax.is_default_tax,
                 "is_editable": True,
             }
-            for tax in call.organisation.config.taxes
+            for tax in call.organisation.config.usable_taxes()
         ]
     )
 

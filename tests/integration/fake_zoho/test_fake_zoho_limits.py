@@ -285,6 +285,7 @@ def test_taxes_have_name_and_percentage(api: httpx.Client) -> None:
     assert [(tax["tax_name"], tax["tax_percentage"]) for tax in taxes] == [
         ("Standard Rate", 15.0),
         ("Zero Rate", 0.0),
+        ("Exempt", 0.0),
     ]
 
 

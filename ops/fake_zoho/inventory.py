@@ -1,0 +1,33 @@
+"""Everything that organisations hold, as the control endpoints show it."""
+
+from collections.abc import Iterable, Iterator
+
+from ops.fake_zoho import customer_views, plans, products
+from ops.fake_zoho.organisation import Organisation
+from ops.fake_zoho.replies import JsonObject
+from ops.fake_zoho.shelf import Record
+
+
+def inventory(organisations: Iterable[Organisation]) -> dict[str, list[JsonObject]]:
+    """List all records by kind, index or not, with marks of ours beside Zoho's fields."""
+    held: dict[str, list[JsonObject]] = {}
+    for organisation in organisations:
+        for kind, shown, record in _records(organisation):
+            marks = {
+                "organization_id": organisation.id,
+                "_created_by": record.created_by,
+                "_by_api": record.by_api,
+                "_writes": record.writes,
+            }
+            held.setdefault(kind, []).append(shown | marks)
+    return held
+
+
+def _records(organisation: Organisation) -> Iterator[tuple[str, JsonObject, Record]]:
+    config = organisation.config
+    for customer in organisation.customers.all():
+        yield "customers", customer_views.detail(customer, config), customer
+    for product in organisation.products.all():
+        yield "products", products.shown(product, config), product
+    for plan in organisation.plans.all():
+        yield "plans", plans.detail(plan, config), plan
