@@ -39,6 +39,7 @@ def main() -> int:
 
 def _measure_all(console: Console) -> None:
     tables: list[Table] = []
+    measured_on = figures.machine()
     with tempfile.TemporaryDirectory(prefix="billing-sync-bench-") as name:
         directory = Path(name)
 
@@ -51,7 +52,6 @@ def _measure_all(console: Console) -> None:
             part("records", lambda: records.measure(server, directory))
             part("permits", lambda: permits.measure(server))
         part("plans", lambda: plan.measure(directory))
-    measured_on = figures.machine()
     console.print(Markdown(figures.as_markdown(tables, measured_on)))
     for path in figures.write(tables, measured_on, FIGURES):
         console.print(f"wrote {path.relative_to(project_root())}", style="dim")

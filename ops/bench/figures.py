@@ -1,6 +1,7 @@
 """The figures of a run of the bench, and the machine that they were measured on."""
 
 import json
+import os
 import platform
 import subprocess
 from collections.abc import Sequence
@@ -31,6 +32,8 @@ def machine() -> dict[str, str]:
         "processor": f"{_processor()}, {cpus}, {memory}",
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
+        # How busy it was otherwise: figures of a machine that others use are worth less.
+        "load": f"{os.getloadavg()[0]:.1f}",
     }
 
 
@@ -50,7 +53,10 @@ def as_markdown(tables: Sequence[Table], measured_on: dict[str, str]) -> str:
     """Lay the figures out as they stand in docs/capacity.md."""
     where = ", ".join(measured_on[word] for word in ("processor", "system"))
     lines = [
-        f"Measured on {measured_on['date']}: {where}, Python {measured_on['python']}.",
+        (
+            f"Measured on {measured_on['date']}: {where}, Python {measured_on['python']};"
+            f" load average {measured_on['load']} when it began."
+        ),
         "",
     ]
     for table in tables:
