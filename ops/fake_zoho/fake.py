@@ -64,9 +64,10 @@ class FakeZoho:
     def reset(self, *, keep_tokens: bool = False) -> None:
         """Go back to the start: seeds again, all else forgotten, commits to come cancelled.
 
-        With `keep_tokens` a client that holds a token in memory may go on using it.
+        With `keep_tokens` a client that holds a token in memory may go on using it; one that was
+        revoked is good again.
         """
-        kept = self.tokens.live() if keep_tokens else {}
+        kept = self.tokens.given() if keep_tokens else {}
         self.stop()
         self.switches = self.config.switches.model_copy()
         self.random = random.Random(self.config.random_seed)  # noqa: S311 - latency only

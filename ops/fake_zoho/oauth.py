@@ -56,7 +56,7 @@ class TokenOffice:
         clock: LimitsClock,
         live: Mapping[str, Sequence[AccessToken]] | None = None,
     ) -> None:
-        """Open the office; `live` are tokens that it minted before, by refresh token."""
+        """Open the office; `live` are tokens that were minted before, by refresh token."""
         self._grants = {
             credential.refresh_token: _Grant(
                 credential, deque((live or {}).get(credential.refresh_token, ()))
@@ -66,6 +66,7 @@ class TokenOffice:
         self._rules = rules
         self._switches = switches
         self._clock = clock
+        self._given = {token: list(grant.live) for token, grant in self._grants.items()}
         self.minted = 0
         self.refused = 0
         self.secrets_in_query = 0
@@ -117,9 +118,9 @@ class TokenOffice:
                     raise not_authorised()
         raise not_authorised()
 
-    def live(self) -> dict[str, list[AccessToken]]:
-        """Answer the tokens that are good, by refresh token."""
-        return {refresh_token: list(grant.live) for refresh_token, grant in self._grants.items()}
+    def given(self) -> dict[str, list[AccessToken]]:
+        """Answer all tokens that were ever given, by refresh token; some may be dead by now."""
+        return self._given
 
     def revoke_access_tokens(self) -> None:
         for grant in self._grants.values():
@@ -173,6 +174,7 @@ class TokenOffice:
         )
         grant.minted_at.append(now)
         grant.live.append(token)
+        self._given[grant.credential.refresh_token].append(token)
         while len(grant.live) > self._rules.live_tokens:
             grant.live.popleft()
         return token

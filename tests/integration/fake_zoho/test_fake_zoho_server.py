@@ -102,6 +102,7 @@ def test_reset_goes_back_to_the_seed_and_forgets_the_rest() -> None:
 
 def test_reset_that_keeps_tokens_forgets_the_rest(zoho: RunningFake, api: httpx.Client) -> None:
     zoho.control.seed([STRANGER])
+    zoho.control.revoke_access_tokens()
 
     zoho.control.reset(keep_tokens=True)
 
