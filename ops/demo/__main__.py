@@ -38,6 +38,8 @@ _CONFIRMED: Final = (
     "display_names_may_repeat",
 )
 
+_INTERRUPTED: Final = "\nInterrupted: the stack is taken down, and nothing is left running."
+
 # Nobody need have a name on a machine where git was never set up.
 _AS: Final = ("--by", "demo")
 
@@ -55,10 +57,11 @@ def main() -> int:
             run_directory = new_run_directory("demo")
             return _run(display, run_directory)
     except Interrupted as interruption:
-        display.say("\nInterrupted: nothing is left running.", style="yellow")
+        display.say(_INTERRUPTED, style="yellow")
         return interruption.exit_code
     except KeyboardInterrupt:
-        display.say("\nInterrupted: nothing is left running.", style="yellow")
+        # The command takes an interruption for the end of being watched, and swallows it.
+        display.say(_INTERRUPTED, style="yellow")
         return INTERRUPTED
     except (StackError, UnexpectedEnd) as error:
         display.say(f"\n{error}", style="red")

@@ -41,8 +41,9 @@ class Display:
         self.stages.append(Stage(title, time.monotonic() - began))
 
     def say(self, what: RenderableType, *, style: str = "") -> None:
-        """Say something; a line is never broken, so that it can be searched for."""
-        self.console.print(what, style=style, soft_wrap=isinstance(what, str))
+        """Say something; in a log a line is never broken, so that it can be searched for."""
+        whole = isinstance(what, str) and not self.console.is_terminal
+        self.console.print(what, style=style, soft_wrap=whole)
 
     @property
     def seconds(self) -> float:

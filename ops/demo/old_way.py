@@ -45,16 +45,16 @@ class OldWay:
         """Tell it in ten lines."""
         total = self.sent + len(self.refused)
         yield f"{total} customers, each with a client and an access token of its own."
-        yield f"  {_places(self.created):<18} created"
+        yield f"  {_places(self.created):<11} created"
         for place, zoho_id in self.overwritten.items():
-            asked = "no e-mail, searched all the same" if place in self.without_email else "e-mail"
-            yield (
-                f"  {place:<18} {asked}: {self.hits[place]} found, the first one taken:"
-                f" «{self.names_before[zoho_id]}»"
-            )
-            if place in self.without_email:
-                yield f"  {'':<18} a stranger, now called «{self.names_after[zoho_id]}» in Zoho"
-        yield f"  {_places(self.refused):<18} refused: {self.refusal}"
+            before, after = self.names_before[zoho_id], self.names_after[zoho_id]
+            if place not in self.without_email:
+                yield f"  {place:<11} found by e-mail and overwritten: «{before}»"
+                continue
+            yield f"  {place:<11} no e-mail, searched all the same: {self.hits[place]} found"
+            yield f"  {'':<11} the first one taken, a stranger: «{before}»"
+            yield f"  {'':<11} who is called «{after}» in Zoho now"
+        yield f"  {_places(self.refused):<11} refused: {self.refusal}"
         yield f"Tokens minted: {self.tokens_minted}, all that Zoho gives in ten minutes."
         yield f"Synced by its own count: {self.sent} of {total}; {len(self.refused)} left out."
         yield "The old command ended with exit code 0 all the same, and named no stranger."

@@ -72,7 +72,8 @@ def as_markdown(
 ) -> str:
     """Write the report for people."""
     broken = [one for one in conditions if not one.holds]
-    verdict = "every condition holds" if not broken else f"{len(broken)} conditions do not hold"
+    verb = "does" if len(broken) == 1 else "do"
+    verdict = f"{len(broken)} of the conditions {verb} not hold" if broken else "all of it holds"
     lines = [
         f"# The demo: {verdict}",
         "",
