@@ -68,6 +68,27 @@ def cents_of(value: object, field: str, precision: int = CENTS) -> Decimal:
     return to_the_cent(amount, precision)
 
 
+def price_of(value: object, field: str, precision: int = CENTS) -> Decimal:
+    """Read a price that may be billed every month.
+
+    :raises Unsendable: it is missing, no amount, has parts of a cent, or is not above zero.
+    """
+    price = cents_of(value, field, precision)
+    if price <= 0:
+        raise Unsendable(
+            "price_not_positive",
+            field,
+            f"{field} is {figure(price, precision)}; it must be above"
+            f" {figure(Decimal(0), precision)}.",
+        )
+    return price
+
+
+def is_figure(ours: str, theirs: Decimal | None) -> bool:
+    """Say whether an amount that Zoho shows is the figure; one that it does not show is not."""
+    return theirs is not None and Decimal(ours) == theirs
+
+
 def total_of(amounts: Iterable[Decimal]) -> Decimal:
     """Add amounts up; of none at all the total is zero."""
     return sum(amounts, start=Decimal(0))
