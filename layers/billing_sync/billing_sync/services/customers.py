@@ -1,7 +1,7 @@
 """The customers' rules for the engine: read, find, send, prove, compare."""
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from billing_sync.domain.comparing import fingerprint, same_email, same_name, same_phone
@@ -156,24 +156,29 @@ class CustomerRules:
         """Walk Zoho's customers, newest first, back to before the intent.
 
         Complete by construction and without trust in any filter: the rows themselves show that
-        they are sorted; where they are not, all pages are read. List rows show no custom field, so
-        whoever was made since then and shows no other account number of ours is read whole.
+        they are sorted; where they do not, all pages are read. (Customers that were imported
+        together bear one time: in whatever order they come, that shows nothing.) List rows show no
+        custom field, so whoever was made since then and shows no other account number of ours is
+        read whole.
         """
         since = intent.sent_at - CLOCKS_MAY_DIFFER
         hits: dict[str, Remote] = {}
-        page, is_sorted, last = 1, True, None
+        page, is_sorted, falls = 1, True, False
+        last: datetime | None = None
         while True:
             listed = self._api.list_customers(page, sort_created_descending=True)
             for row in listed.rows:
                 made = row.created_time
                 is_sorted = is_sorted and made is not None and (last is None or made <= last)
+                falls = falls or (made is not None and last is not None and made < last)
                 last = made
             suspects = [
                 row for row in listed.rows if row.created_time is None or row.created_time >= since
             ]
             for remote in self._bearing(intent.key, suspects):
                 hits[remote.zoho_id] = remote
-            if not listed.has_more or (is_sorted and last is not None and last < since):
+            reached_back = is_sorted and falls and last is not None and last < since
+            if reached_back or not listed.has_more:
                 return list(hits.values())
             page += 1
 
