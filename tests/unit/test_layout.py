@@ -18,7 +18,7 @@ HANDLERS = sorted((ROOT / "functions").rglob("app.py"))
 # library. `domain` stays plain: no database, no network, no AWS.
 OURS = {
     "domain": {"domain"},
-    "ports": {"domain"},
+    "ports": {"domain", "ports"},
     "services": {"domain", "ports", "services"},
     "adapters": {"domain", "ports", "adapters"},
     "config": {"domain"},

@@ -1,0 +1,125 @@
+"""The provider's rows, and what Zoho holds, in our own tables."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from billing_sync.domain.customers import Candidate
+from billing_sync.domain.source import Customer
+from billing_sync.domain.states import EntityType
+from billing_sync.domain.steps import Only
+from billing_sync.ports.records import RecordKey
+
+
+class Source(Protocol):
+    """The provider's rows, through the views `billing_source`."""
+
+    def customer(self, customer_id: str) -> Customer | None:
+        """Read one customer now, None when there is none."""
+
+    def customers_after(self, cursor: str | None, limit: int, only: Only) -> list[Customer]:
+        """Read the next customers by primary key, restricted as a run is."""
+
+    def customer_id_of(self, id_or_account: str) -> str | None:
+        """Find a customer by id or by account number."""
+
+    def known_account_numbers(self, numbers: Sequence[str]) -> set[str]:
+        """Say which of the given account numbers are customers of ours."""
+
+    def account_numbers(self, ids: Sequence[str]) -> dict[str, str]:
+        """Give the account numbers of customers by id."""
+
+    def count(self, entity: EntityType) -> int:
+        """Count the rows of an entity's view."""
+
+    def changed(self, entity: EntityType, limit: int) -> list[RecordKey]:
+        """Give records whose row is new, or is not the version that was last read."""
+
+    def vanished(self, entity: EntityType) -> list[RecordKey]:
+        """Give records that are in Zoho and whose row is gone here, not yet said to be so."""
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotView:
+    """One walk over Zoho's lists: how far it came, and how old it is."""
+
+    snapshot_id: int
+    next_page: int
+    pages_complete: bool
+    complete: bool
+    age_seconds: float
+    calls: int
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotCustomer:
+    """A customer row of a snapshot. Texts for comparison are normalised."""
+
+    zoho_id: str
+    display_name: str
+    account_number: str | None
+    account_in_name: bool
+    names: tuple[str, ...]
+    email: str
+    phone: str
+    currency_code: str | None
+    status: str | None
+    outstanding: Decimal
+    unused_credits: Decimal
+    detail_read: bool = False
+
+
+class Snapshots(Protocol):
+    """What Zoho holds, page by page, in our own tables."""
+
+    def latest(self, entity: EntityType, *, complete: bool) -> SnapshotView | None:
+        """Give the newest complete snapshot, or the one that is being taken."""
+
+    def begin(self, entity: EntityType, *, instead_of: int | None) -> SnapshotView:
+        """Begin a new one, or give the one that somebody else has begun since.
+
+        `instead_of` is the unfinished one that the caller saw, if there was one.
+        """
+
+    def store_page(
+        self,
+        entity: EntityType,
+        snapshot_id: int,
+        page: int,
+        rows: Sequence[SnapshotCustomer],
+        *,
+        is_last: bool,
+    ) -> None:
+        """Store a page and move on."""
+
+    def unread_details(self, snapshot_id: int, limit: int) -> list[str]:
+        """Give customers that show no account number and that no record of ours knows."""
+
+    def store_detail(self, snapshot_id: int, row: SnapshotCustomer) -> None:
+        """Store what a customer's own page says."""
+
+    def carry_details(self, snapshot_id: int) -> None:
+        """Take over what the last complete snapshot read of customers' own pages."""
+
+    def forget(self, snapshot_id: int, zoho_id: str) -> None:
+        """Take out a customer that was deleted while we walked."""
+
+    def complete(self, entity: EntityType, snapshot_id: int) -> None:
+        """Declare it complete: from now on it may answer «none»."""
+
+    def candidates(
+        self,
+        snapshot_id: int,
+        *,
+        accounts: Sequence[str],
+        emails: Sequence[str],
+        phones: Sequence[str],
+        names: Sequence[str],
+    ) -> list[Candidate]:
+        """Give everybody in Zoho who could be one of the described."""
+
+    def count(self, snapshot_id: int) -> int:
+        """Count its customers."""
