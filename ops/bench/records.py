@@ -23,8 +23,7 @@ def measure(server: PostgresServer, directory: Path) -> Table:
         "One customer through sync_record",
         f"Each row is the middle one of {RECORDS} customers, one after the other. «Our own» is all"
         " but the HTTP calls: Python and PostgreSQL over its socket. The fake answers without"
-        " latency. A round trip is a statement, a BEGIN, a COMMIT, or the ping of a pooled"
-        " connection.",
+        " latency. A round trip is a statement, a BEGIN or a COMMIT.",
         ("what", "calls to Zoho", "our own ms", "statements", "transactions", "round trips"),
     )
     database = filled_database(server, "bench_records", 2 * RECORDS + 1)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import httpx
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Connection, Engine, event, text
 
 from billing_sync.adapters.postgres.engine import make_engine
 from billing_sync.adapters.postgres.migrate import migrate
@@ -96,31 +96,27 @@ class TimedTransport(httpx.BaseTransport):
 class RoundTrips:
     """Counts what goes to the database and back.
 
-    A transaction is two besides its statements (BEGIN, COMMIT or ROLLBACK), a connection that is
-    taken from the pool one (the ping).
+    A transaction is two besides its statements (BEGIN, COMMIT or ROLLBACK). A statement that
+    stands alone has none.
     """
 
     def __init__(self, engine: Engine) -> None:
         """Listen to the engine."""
-        self.statements = self.transactions = self.checkouts = 0
+        self.statements = self.transactions = 0
 
         def statement(*_: object) -> None:
             self.statements += 1
 
-        def transaction(*_: object) -> None:
-            self.transactions += 1
-
-        def checkout(*_: object) -> None:
-            self.checkouts += 1
+        def transaction(connection: Connection) -> None:
+            self.transactions += connection.get_execution_options().get("isolation_level") is None
 
         event.listen(engine, "before_cursor_execute", statement)
         event.listen(engine, "begin", transaction)
-        event.listen(engine, "checkout", checkout)
 
     @property
     def total(self) -> int:
         """Give all round trips so far."""
-        return self.statements + 2 * self.transactions + self.checkouts
+        return self.statements + 2 * self.transactions
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
+from billing_sync.adapters.postgres.engine import one_statement
 from billing_sync.domain.errors import Misconfigured
 
 
@@ -87,7 +88,7 @@ class PostgresOrganisations:
 
     def confirmed(self) -> dict[str, tuple[str, datetime]]:
         """Give what was confirmed: by whom, and when."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             rows = connection.execute(
                 text("""SELECT item, confirmed_by, confirmed_at FROM billing_sync.confirmations
                         WHERE organisation_id = :organisation_id"""),
@@ -97,7 +98,7 @@ class PostgresOrganisations:
 
     def facts(self) -> dict[str, Any] | None:
         """Give the organisation's id, name and currency, None before the first preflight."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             row = connection.execute(
                 text("""SELECT organisation_id AS id, name, currency_code AS currency
                         FROM billing_sync.organisations
@@ -107,7 +108,7 @@ class PostgresOrganisations:
         return None if row is None else dict(row._asdict())
 
     def _read(self, column: str) -> Any:
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             return connection.execute(
                 text(f"""SELECT {column} FROM billing_sync.organisations
                          WHERE organisation_id = :organisation_id"""),

@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, Row, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from billing_sync.adapters.postgres.engine import one_statement
 from billing_sync.domain.errors import Misconfigured, NotNow, QuotaExhausted, Throttled
 from billing_sync.domain.timing import Timing
 from billing_sync.ports import Permit, Priority, Quota, QuotaView
@@ -176,7 +177,7 @@ class PostgresQuota(Quota):
 
     def configure(self, limit: int, day_cap: int, in_flight_limit: int) -> None:
         """Set the limits that a person configured; what 429s taught stays."""
-        with self._engine.begin() as connection:
+        with one_statement(self._engine) as connection:
             connection.execute(
                 _CONFIGURE,
                 {
@@ -198,7 +199,7 @@ class PostgresQuota(Quota):
 
     def note_refused_trigger(self) -> None:
         """Make everybody else stand back for a trigger whose refusal was rolled back."""
-        with self._engine.begin() as connection:
+        with one_statement(self._engine) as connection:
             connection.execute(
                 text("SELECT billing_sync.trigger_refused(:organisation, 'minute')"),
                 {"organisation": self._organisation_id},
@@ -206,7 +207,7 @@ class PostgresQuota(Quota):
 
     def wait_for(self, priority: Priority) -> float:
         """Say for how many real seconds a `take` would be refused."""
-        with self._engine.begin() as connection:
+        with one_statement(self._engine) as connection:
             row = connection.execute(
                 _WAIT_FOR, {"organisation": self._organisation_id, "priority": priority.value}
             ).one_or_none()
@@ -216,7 +217,7 @@ class PostgresQuota(Quota):
 
     def probe_is_due(self) -> bool:
         """Say whether the day is paused and a read should find out if Zoho counts anew."""
-        with self._engine.begin() as connection:
+        with one_statement(self._engine) as connection:
             parameters = {"organisation": self._organisation_id}
             return connection.execute(_PROBE_IS_DUE, parameters).first() is not None
 
@@ -236,7 +237,7 @@ class PostgresQuota(Quota):
         self, permit: Permit, zoho_code: int | None, *, retry_after_seconds: float | None = None
     ) -> float:
         """Write down what the 429 teaches, once per event; give the real seconds to wait."""
-        with self._engine.begin() as connection:
+        with one_statement(self._engine) as connection:
             wait_seconds = connection.execute(
                 text(
                     "SELECT wait_seconds FROM billing_sync.learn_429("
@@ -255,7 +256,7 @@ class PostgresQuota(Quota):
 
     def view(self) -> QuotaView:
         """Show the limits in force and what is taken."""
-        with self._engine.begin() as connection:
+        with one_statement(self._engine) as connection:
             row = connection.execute(_VIEW, {"organisation": self._organisation_id}).one_or_none()
         if row is None:
             raise Misconfigured(
@@ -281,7 +282,7 @@ class PostgresQuota(Quota):
         it the id of what was just created.
         """
         try:
-            with self._engine.begin() as connection:
+            with one_statement(self._engine) as connection:
                 connection.execute(
                     text(statement),
                     {

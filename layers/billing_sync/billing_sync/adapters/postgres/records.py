@@ -13,6 +13,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, Row, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
+from billing_sync.adapters.postgres.engine import one_statement
 from billing_sync.adapters.postgres.quota import take_permit
 from billing_sync.domain.errors import FenceLost, LogNotWritten, NotNow
 from billing_sync.domain.states import EntityType, State, states_where
@@ -340,7 +341,7 @@ class PostgresRecords:
 
     def signal(self, record: RecordKey) -> None:
         """Count a signal; a record that is not there yet becomes `pending`."""
-        with self._engine.begin() as connection:
+        with one_statement(self._engine) as connection:
             connection.execute(SIGNAL, self._key(record))
 
     def claim(self, record: RecordKey, *, serial_key: str | None = None) -> Claim | NotClaimed:
@@ -432,7 +433,7 @@ class PostgresRecords:
 
     def close_intent(self, intent: Intent, closed_as: str) -> None:
         """Close the intent, if it is still open."""
-        with self._engine.begin() as connection:
+        with one_statement(self._engine) as connection:
             connection.execute(
                 CLOSE_INTENT, {"intent_id": intent.intent_id, "closed_as": closed_as}
             )
@@ -482,7 +483,7 @@ class PostgresRecords:
                         {"intent_id": intent.intent_id},
                     )
         except IntegrityError:
-            with self._engine.connect() as connection:
+            with one_statement(self._engine) as connection:
                 holder = connection.execute(
                     HOLDER_OF_ZOHO_ID, {**self._key(claim.record), "zoho_id": zoho_id}
                 ).scalar_one()
@@ -511,7 +512,7 @@ class PostgresRecords:
 
     def stray_answer(self, claim: Claim) -> tuple[Intent, str] | None:
         """Give the first stray answer to one of the claim's open intents."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             row = connection.execute(
                 text("""SELECT intent_id, zoho_id FROM billing_sync.stray_answers
                         WHERE organisation_id = :organisation_id AND entity_type = :entity_type
@@ -583,7 +584,7 @@ class PostgresRecords:
 
     def is_ready(self, record: RecordKey) -> bool:
         """Say whether the record's children may be sent."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             ready = connection.execute(
                 text(f"""SELECT {READY} FROM billing_sync.records p
                          WHERE organisation_id = :organisation_id
@@ -594,13 +595,13 @@ class PostgresRecords:
 
     def view(self, record: RecordKey) -> RecordView | None:
         """Show one record."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             row = connection.execute(VIEW, self._key(record)).one_or_none()
         return None if row is None else _view(row)
 
     def views(self, entity: EntityType, ids: Sequence[str]) -> dict[str, RecordView]:
         """Show many records of one entity in one round trip."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             rows = connection.execute(
                 VIEWS,
                 {
@@ -613,7 +614,7 @@ class PostgresRecords:
 
     def expire_leases(self) -> int:
         """Make every record whose worker died with a write in flight `in_doubt`."""
-        with self._engine.begin() as connection:
+        with one_statement(self._engine) as connection:
             return connection.execute(
                 text(EXPIRE_LEASES),
                 {
@@ -624,7 +625,7 @@ class PostgresRecords:
 
     def due(self, limit: int) -> list[RecordKey]:
         """Give records that are claimable now, the longest due first."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             rows = connection.execute(
                 text(f"""SELECT entity_type, entity_id FROM billing_sync.records r
                          WHERE r.organisation_id = :organisation_id AND {CLAIMABLE}
@@ -635,7 +636,7 @@ class PostgresRecords:
 
     def status_due(self, limit: int) -> list[RecordKey]:
         """Give records whose status columns are still to be written, the oldest first."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             rows = connection.execute(
                 text(f"""SELECT entity_type, entity_id FROM billing_sync.records
                          WHERE organisation_id = :organisation_id AND status_due IS NOT NULL
@@ -648,7 +649,7 @@ class PostgresRecords:
     def write_log(self, entry: LogEntry) -> None:
         """Write the row in a transaction of its own: its failure undoes no confirmation."""
         try:
-            with self._engine.begin() as connection:
+            with one_statement(self._engine) as connection:
                 connection.execute(INSERT_LOG, log_values(self._organisation_id, entry))
         except DBAPIError as error:
             raise LogNotWritten(f"the sync log refuses the row of {entry.record}") from error

@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Engine, Row, text
 from sqlalchemy.exc import IntegrityError
 
+from billing_sync.adapters.postgres.engine import one_statement
 from billing_sync.adapters.postgres.records import CLAIMABLE
 from billing_sync.domain.states import EntityType
 from billing_sync.domain.steps import (
@@ -74,7 +75,7 @@ class PostgresRuns:
                     },
                 )
         except IntegrityError:
-            with self._engine.connect() as connection:
+            with one_statement(self._engine) as connection:
                 row = connection.execute(
                     text(SELECT_RUN + " AND ended_at IS NULL"), self._org()
                 ).one_or_none()
@@ -95,7 +96,7 @@ class PostgresRuns:
 
     def get(self, run_id: str) -> Run:
         """Read the run."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             row = connection.execute(
                 text(SELECT_RUN + " AND run_id = :run_id"), self._run(run_id)
             ).one_or_none()
@@ -105,7 +106,7 @@ class PostgresRuns:
 
     def latest(self) -> Run | None:
         """Read the newest run."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             row = connection.execute(
                 text(SELECT_RUN + " ORDER BY started_at DESC LIMIT 1"), self._org()
             ).one_or_none()
@@ -170,7 +171,7 @@ class PostgresRuns:
 
     def request_stop(self, by: str) -> Run | None:
         """Ask the running run to stop."""
-        with self._engine.begin() as connection:
+        with one_statement(self._engine) as connection:
             run_id = connection.execute(
                 text("""UPDATE billing_sync.runs
                         SET stop_requested = true,
@@ -183,7 +184,7 @@ class PostgresRuns:
 
     def must_stop(self, run_id: str) -> bool:
         """Read it fresh: it is asked before every record."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             return bool(
                 connection.execute(
                     text("""SELECT stop_requested OR ended_early IS NOT NULL
@@ -254,7 +255,7 @@ class PostgresRuns:
 
     def canary_holder(self, run_id: str, phase: str) -> RecordKey | None:
         """Give the record that holds the phase back, if one does."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             held_by = connection.execute(
                 text("""SELECT canary -> :phase ->> 'held_by' FROM billing_sync.runs
                         WHERE organisation_id = :organisation_id AND run_id = :run_id
@@ -278,7 +279,7 @@ class PostgresRuns:
 
     def count_refusal(self, run_id: str, code: str) -> int:
         """Count refusals of one code without a success between."""
-        with self._engine.begin() as connection:
+        with one_statement(self._engine) as connection:
             return int(
                 connection.execute(
                     text("""UPDATE billing_sync.runs SET refusals = refusals || jsonb_build_object(
@@ -383,7 +384,7 @@ class PostgresRuns:
 
     def plan_counts(self, run_id: str) -> dict[str, dict[str, int]]:
         """Count the plan's rows by phase and action."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             rows = connection.execute(
                 text("""SELECT phase, action, count(*) AS rows FROM billing_sync.backfill_plan
                         WHERE organisation_id = :organisation_id AND run_id = :run_id
@@ -397,7 +398,7 @@ class PostgresRuns:
 
     def plan_counts_with_field(self, run_id: str, field: str) -> int:
         """Count the plan's rows that write a field."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             counted = connection.execute(
                 text("""SELECT count(*) FROM billing_sync.backfill_plan
                         WHERE organisation_id = :organisation_id AND run_id = :run_id
@@ -408,7 +409,7 @@ class PostgresRuns:
 
     def plan_to_do(self, run_id: str, phase: str, limit: int) -> list[RecordKey]:
         """Give the phase's next records that were not worked on yet."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             rows = connection.execute(
                 text("""SELECT entity_type, entity_id FROM billing_sync.backfill_plan
                         WHERE organisation_id = :organisation_id AND run_id = :run_id
@@ -420,7 +421,7 @@ class PostgresRuns:
 
     def plan_left(self, run_id: str, phase: str) -> int:
         """Count the phase's records that were not worked on yet."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             counted = connection.execute(
                 text("""SELECT count(*) FROM billing_sync.backfill_plan
                         WHERE organisation_id = :organisation_id AND run_id = :run_id
@@ -444,7 +445,7 @@ class PostgresRuns:
 
     def due(self, run_id: str, limit: int) -> list[RecordKey]:
         """Give the run's records that are claimable now, or whose lease is over."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             rows = connection.execute(
                 text(f"""SELECT entity_type, entity_id FROM billing_sync.records r
                          WHERE r.organisation_id = :organisation_id AND {OF_THE_RUN}
@@ -456,7 +457,7 @@ class PostgresRuns:
 
     def next_due_seconds(self, run_id: str) -> float | None:
         """Say in how many real seconds the run's next record falls due, or its lease ends."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             seconds = connection.execute(
                 text(f"""SELECT min(extract(epoch FROM CASE r.state
                                 WHEN 'syncing' THEN r.lease_until
@@ -505,7 +506,7 @@ class PostgresRuns:
 
     def findings(self, run_id: str) -> list[Finding]:
         """Give all findings of the run, the gravest first."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             rows = connection.execute(
                 text("""SELECT code, severity, sentence, what_to_do, records, count AS how_many
                         FROM billing_sync.findings
@@ -528,7 +529,7 @@ class PostgresRuns:
 
     def record_counts(self, run_id: str) -> dict[str, int]:
         """Count the records of the run's plan by state; accepted ones apart."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             rows = connection.execute(
                 text(f"""SELECT CASE WHEN r.accepted_at IS NOT NULL THEN 'accepted'
                                      ELSE r.state END AS state, count(*) AS records
@@ -546,7 +547,7 @@ class PostgresRuns:
         return {"organisation_id": self._organisation_id, "run_id": run_id}
 
     def _execute(self, statement: str, run_id: str, **values: Any) -> None:
-        with self._engine.begin() as connection:
+        with one_statement(self._engine) as connection:
             connection.execute(text(statement), {**self._run(run_id), **values})
 
 

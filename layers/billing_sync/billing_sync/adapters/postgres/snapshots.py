@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, text
 
+from billing_sync.adapters.postgres.engine import one_statement
 from billing_sync.domain.customers import Candidate
 from billing_sync.domain.states import EntityType
 from billing_sync.ports import SnapshotCustomer, SnapshotView
@@ -55,7 +56,7 @@ class PostgresSnapshots:
 
     def latest(self, entity: EntityType, *, complete: bool) -> SnapshotView | None:
         """Give the newest snapshot: a complete one, or the one that is being taken."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             return self._latest(connection, entity, complete=complete)
 
     def _latest(
@@ -148,7 +149,7 @@ class PostgresSnapshots:
 
     def unread_details(self, snapshot_id: int, limit: int) -> list[str]:
         """Give customers that show no account number and that no record of ours knows."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             return list(
                 connection.execute(
                     text("""SELECT s.zoho_id FROM billing_sync.snapshot_customers s
@@ -230,7 +231,7 @@ class PostgresSnapshots:
         names: Sequence[str],
     ) -> list[Candidate]:
         """Give everybody in Zoho who could be one of the described; empty values find nobody."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             rows = connection.execute(
                 CANDIDATES,
                 {
@@ -256,7 +257,7 @@ class PostgresSnapshots:
 
     def count(self, snapshot_id: int) -> int:
         """Count the snapshot's customers."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             counted = connection.execute(
                 text("""SELECT count(*) FROM billing_sync.snapshot_customers
                         WHERE organisation_id = :organisation_id

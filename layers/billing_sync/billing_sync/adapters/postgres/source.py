@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DataError, OperationalError
 
+from billing_sync.adapters.postgres.engine import one_statement
 from billing_sync.adapters.postgres.records import sql_list
 from billing_sync.domain.source import Customer
 from billing_sync.domain.states import STATES, EntityType, State, states_where
@@ -39,7 +40,7 @@ class PostgresSource:
             WHERE id = CAST(:id AS {self._id_type(EntityType.CUSTOMER)})
         """)
         try:
-            with self._engine.connect() as connection:
+            with one_statement(self._engine) as connection:
                 row = connection.execute(statement, {"id": customer_id}).one_or_none()
         except DataError:
             return None
@@ -61,7 +62,7 @@ class PostgresSource:
               AND (:any_state OR r.state = ANY(:states))
             ORDER BY c.id LIMIT :limit
         """)
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             rows = connection.execute(
                 statement,
                 {
@@ -82,7 +83,7 @@ class PostgresSource:
 
     def customer_id_of(self, id_or_account: str) -> str | None:
         """Find a customer by account number or by id, as a person may name either."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             found = connection.execute(
                 text("""SELECT CAST(id AS text) FROM billing_source.customers
                         WHERE account_number = :given OR CAST(id AS text) = :given
@@ -93,7 +94,7 @@ class PostgresSource:
 
     def known_account_numbers(self, numbers: Sequence[str]) -> set[str]:
         """Say which of the given account numbers are customers of ours."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             return set(
                 connection.execute(
                     text("""SELECT account_number FROM billing_source.customers
@@ -105,7 +106,7 @@ class PostgresSource:
     def account_numbers(self, ids: Sequence[str]) -> dict[str, str]:
         """Give the account numbers of customers by id."""
         id_type = self._id_type(EntityType.CUSTOMER)
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             rows = connection.execute(
                 text(f"""SELECT CAST(id AS text) AS id, account_number
                          FROM billing_source.customers
@@ -116,7 +117,7 @@ class PostgresSource:
 
     def count(self, entity: EntityType) -> int:
         """Count the rows of an entity's view."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             counted = connection.execute(text(f"SELECT count(*) FROM {VIEW_OF[entity]}"))
             return int(counted.scalar_one())
 
@@ -125,7 +126,7 @@ class PostgresSource:
 
         Our own write of the status columns is no change: the version that it made is stored.
         """
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             rows = connection.execute(
                 text(f"""
                     SELECT CAST(s.id AS text) AS id FROM {VIEW_OF[entity]} s
@@ -147,7 +148,7 @@ class PostgresSource:
 
     def vanished(self, entity: EntityType) -> list[RecordKey]:
         """Give records that are in Zoho and whose row is gone here, not yet said to be so."""
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             rows = connection.execute(
                 text(f"""SELECT r.entity_id FROM billing_sync.records r
                          WHERE r.organisation_id = :organisation_id
@@ -162,7 +163,7 @@ class PostgresSource:
         return [RecordKey(entity, row.entity_id) for row in rows]
 
     def _read_id_type(self, entity: EntityType) -> str:
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             found = connection.execute(ID_TYPE, {"view": VIEW_OF[entity]}).scalar_one()
         return str(found)
 

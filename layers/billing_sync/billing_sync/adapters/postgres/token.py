@@ -5,6 +5,7 @@ from uuid import uuid4
 
 from sqlalchemy import Engine, TextClause, text
 
+from billing_sync.adapters.postgres.engine import one_statement
 from billing_sync.domain.timing import Timing
 from billing_sync.ports import AccessToken, MintLease, TokenRecord, TokenState
 
@@ -99,7 +100,7 @@ class PostgresTokenRecord(TokenRecord):
 
     def read(self) -> TokenState:
         """Read the row with the database's time."""
-        with self._engine.begin() as connection:
+        with one_statement(self._engine) as connection:
             row = connection.execute(_READ, {"credential": self._credential, **self._rules}).one()
         return TokenState(
             now=row.moment,
@@ -120,7 +121,7 @@ class PostgresTokenRecord(TokenRecord):
             + self._timing.http_deadline_seconds
             + LEASE_BEYOND_DEADLINE_SECONDS
         )
-        with self._engine.begin() as connection:
+        with one_statement(self._engine) as connection:
             row = connection.execute(
                 _TAKE_LEASE,
                 {
@@ -140,7 +141,7 @@ class PostgresTokenRecord(TokenRecord):
 
     def holds(self, lease: MintLease) -> bool:
         """Say whether nobody else may have taken over."""
-        with self._engine.begin() as connection:
+        with one_statement(self._engine) as connection:
             return connection.execute(_HOLDS, self._key(lease)).first() is not None
 
     def minted(self, lease: MintLease, token: AccessToken) -> None:
@@ -167,5 +168,5 @@ class PostgresTokenRecord(TokenRecord):
         return {"credential": self._credential, "lease_id": lease.lease_id}
 
     def _write(self, statement: TextClause, lease: MintLease, **values: object) -> None:
-        with self._engine.begin() as connection:
+        with one_statement(self._engine) as connection:
             connection.execute(statement, {**self._key(lease), **values})

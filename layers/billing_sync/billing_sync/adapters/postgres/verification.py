@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, text
 
+from billing_sync.adapters.postgres.engine import one_statement
 from billing_sync.adapters.postgres.records import sql_list
 from billing_sync.adapters.postgres.runs import OF_THE_RUN
 from billing_sync.domain.states import Colour, EntityType, State, states_coloured
@@ -305,7 +306,7 @@ class PostgresVerification:
         }
 
     def _rows(self, statement: str, **values: Any) -> Sequence[Any]:
-        with self._engine.connect() as connection:
+        with one_statement(self._engine) as connection:
             return connection.execute(
                 text(statement), {"organisation_id": self._organisation_id, **values}
             ).all()
