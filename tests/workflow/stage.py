@@ -36,7 +36,9 @@ OPTIONS: Final = StackOptions(
     time_scale=TIME_SCALE,
     # A token lives an hour at Zoho, which is 12 s here, and dies when 15 younger ones live. Here
     # they outlive the stack, so that no test sees a renewal that it did not ask for.
-    zoho=FakeZohoConfig(time_scale=TIME_SCALE, tokens=TokenRules(life_seconds=1_000_000, live_tokens=1000)),
+    zoho=FakeZohoConfig(
+        time_scale=TIME_SCALE, tokens=TokenRules(life_seconds=1_000_000, live_tokens=1000)
+    ),
     parameters={
         "ZohoWrites": "on",
         # Real seconds, and part of what a lost answer and a killed worker cost a test.
