@@ -219,7 +219,8 @@ class RemoteSubscription(_Remote):
     """A subscription of Zoho. List rows are flat; details hold `plan` and `customer`.
 
     `end_of_term` says that a change waits for the end of the term: plan and price are the old ones
-    until then.
+    until then. What is scheduled stands in an answer of its own (`/scheduledchanges`), empty and
+    None here where it was not read.
     """
 
     zoho_id: Id = Field(alias="subscription_id")
@@ -240,6 +241,8 @@ class RemoteSubscription(_Remote):
     cancelled_at: Day = None
     auto_collect: Flag = False
     end_of_term: Flag = False
+    scheduled_plan_code: Text = ""
+    scheduled_price: ShownMoney = None
     child_invoice_id: Text = ""
     currency_code: Text = ""
     created_time: Moment = None
