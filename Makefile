@@ -102,7 +102,7 @@ demo: install ## Show the customers' backfill from end to end, from empty data
 	@$(PYTHON) -m ops.demo
 
 .PHONY: up
-up: install ## Start the local stack and leave it running
+up: install ## Start the demo's stack, leave it running, and say what to try
 	@$(PYTHON) -m ops.local_stack up
 
 .PHONY: down

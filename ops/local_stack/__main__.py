@@ -62,17 +62,7 @@ Look at both sides
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m ops.local_stack", description=__doc__)
-    actions = parser.add_subparsers(dest="action", required=True)
-    actions.add_parser("up", help="start a stack and leave it running")
-    actions.add_parser("down", help="end it, and whatever a killed run left behind")
-    sql = actions.add_parser("sql", help="run a statement as the application")
-    sql.add_argument("statement")
-    fault = actions.add_parser("fault", help="let something go wrong in fake Zoho, once")
-    fault.add_argument("kind", help="answer_lost, throttled, dead_token, refuse_token, ...")
-    fault.add_argument("operation", nargs="?", help="such as update_customer; any, if not given")
-    actions.add_parser("sides", help="show the application's customers beside Zoho's")
-    arguments = parser.parse_args()
+    arguments = _parser().parse_args()
     console = Console(highlight=False)
     try:
         match arguments.action:
@@ -91,6 +81,20 @@ def main() -> int:
     except StackError as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m ops.local_stack", description=__doc__)
+    actions = parser.add_subparsers(dest="action", required=True)
+    actions.add_parser("up", help="start a stack and leave it running")
+    actions.add_parser("down", help="end it, and whatever a killed run left behind")
+    sql = actions.add_parser("sql", help="run a statement as the application")
+    sql.add_argument("statement")
+    fault = actions.add_parser("fault", help="let something go wrong in fake Zoho, once")
+    fault.add_argument("kind", help="answer_lost, throttled, dead_token, refuse_token, ...")
+    fault.add_argument("operation", nargs="?", help="such as update_customer; any, if not given")
+    actions.add_parser("sides", help="show the application's customers beside Zoho's")
+    return parser
 
 
 def _up(console: Console) -> int:
@@ -144,15 +148,17 @@ def _down(console: Console) -> int:
 
 def _fault(console: Console, kind: str, operation: str | None) -> int:
     asked = {"kind": kind} | ({"operation": operation} if operation else {})
+    try:
+        fault = FAULTS.validate_python(asked)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_input=False)[0]["msg"]
+        raise StackError(f"fake Zoho has no such fault: {kind}: {wrong}") from error
     with FakeZohoControl(_zoho_url()) as zoho:
         try:
-            zoho.arm(FAULTS.validate_python(asked))
-        except ValidationError as error:
-            wrong = error.errors(include_url=False, include_input=False)[0]["msg"]
-            raise StackError(f"fake Zoho has no such fault: {kind}: {wrong}") from error
+            zoho.arm(fault)
         except httpx.HTTPStatusError as error:
             raise StackError(f"fake Zoho refuses it: {error.response.text}") from error
-    console.print(f"The next {operation or 'call that fits'} meets {kind}.", markup=False)
+    console.print(f"The next {fault.operation or 'call'} meets {kind}.", markup=False)
     return 0
 
 
