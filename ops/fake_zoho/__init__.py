@@ -10,20 +10,26 @@ Run it with `python -m ops.fake_zoho` (one JSON line on stdout: `url`, `accounts
 
 What it is told (`FakeZohoConfig`, one JSON document): organisations with limits, custom fields and
 taxes; credentials with scopes; `Switches`, for what is unknown of Zoho or set per organisation;
-customers kept by hand (`SeedCustomer`).
+plans (`SeedPlan`) and customers with all that is theirs (`SeedCustomer`) kept by hand.
 
 `FakeZohoControl(url)`, over HTTP, so from any process: `state()` → `Holdings` (customers, mails,
-counters), `counters()`, `customers()`, `log()` → `[LogEntry]`, `seed([...])` → ids, `reset()`,
+counters), `counters()`, `customers()`, `log()` → `[LogEntry]`, `seed([...])` → ids,
+`seed_by_hand(ByHand(plans=..., customers=..., invoices={customer_id: [...]}))` → `MadeIds`,
+`reset()`,
 `arm(fault)` → id, `faults_met()`, `clear_faults()`, `switches()`, `switch(name=value)`,
 `limit(calls_per_minute=...)`, `set_calendar(moment)`, `advance_calendar(seconds)`,
 `advance_clock(seconds)`, `revoke_access_tokens()`.
 
 Faults: `AnswerLost`, `CommitDelayed`, `AnswerDelayed`, `BadGateway`, `InternalError`,
-`TruncatedJson`, `CodeNotZero`, `WithoutId`, `Throttled`, `Refused`, `DeadToken`, `RefuseToken`,
-`FiltersIgnored`, `FieldAltered`; each takes `operation`, `display_name_contains`, `count`, `skip`.
-Operations are named as in the log: `create_customer`, `list_customers`, `get_customer`,
-`update_customer`, `delete_customer`, `mark_customer_as_active`, `mark_customer_as_inactive`,
-`list_organisations`, `list_taxes`, `mint_token`.
+`TruncatedJson`, `CodeNotZero`, `WithoutId`, `Throttled`, `DeadToken`, `RefuseToken`,
+`FiltersIgnored`, `FieldAltered`; each takes `operation`, `display_name_contains`, `body_contains`,
+`path_contains`, `count`, `skip`. Operations are named as in the log: `ops.fake_zoho.operations.ALL`
+has them all (`create_customer`, `create_plan`, `create_invoice`, `convert_invoice_to_open`, ...,
+`mint_token`). To meet the second step of a write of two, name its operation.
+
+The calendar makes invoices: when it moves, subscriptions start, renew, change, end and expire on
+their dates, and open invoices become overdue. Not modelled: addons, coupons, cards (all of them
+"do not exist"), discounts of whole invoices, refunds, credit notes of their own, write-offs.
 
 Proof from the log: `max_in_any_window(log, seconds)`, `max_in_flight(log)`.
 
@@ -33,6 +39,7 @@ latency and the delays of faults are real.
 """
 
 from ops.fake_zoho.app import create_app
+from ops.fake_zoho.by_hand import ByHand, MadeIds
 from ops.fake_zoho.client import FakeZohoControl
 from ops.fake_zoho.clock import LimitsClock
 from ops.fake_zoho.config import (
@@ -42,7 +49,10 @@ from ops.fake_zoho.config import (
     Limits,
     OrganisationConfig,
     SeedCustomer,
+    SeedInvoice,
+    SeedPayment,
     SeedPlan,
+    SeedSubscription,
     Switches,
     Tax,
     TokenRules,
@@ -74,6 +84,7 @@ __all__ = [
     "AnswerLost",
     "AnyFault",
     "BadGateway",
+    "ByHand",
     "CodeNotZero",
     "CommitDelayed",
     "Counters",
@@ -90,13 +101,17 @@ __all__ = [
     "Limits",
     "LimitsClock",
     "LogEntry",
+    "MadeIds",
     "Mail",
     "OrganisationConfig",
     "RefuseToken",
     "Refused",
     "RunningFake",
     "SeedCustomer",
+    "SeedInvoice",
+    "SeedPayment",
     "SeedPlan",
+    "SeedSubscription",
     "Switches",
     "Tax",
     "Throttled",

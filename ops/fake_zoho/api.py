@@ -249,6 +249,7 @@ class _Visit:
 
 
 def _commit(operation: Operation, call: ApiCall) -> Reply:
+    call.organisation.turn_calendar()
     try:
         return operation.perform(call)
     except RefusedError as refusal:

@@ -8,6 +8,7 @@ from typing import Any, Self
 import httpx
 from pydantic import TypeAdapter
 
+from ops.fake_zoho.by_hand import ByHand, MadeIds
 from ops.fake_zoho.config import Limits, SeedCustomer, Switches
 from ops.fake_zoho.fake import Counters, Holdings
 from ops.fake_zoho.faults import AnyFault
@@ -71,6 +72,11 @@ class FakeZohoControl:
         }
         ids: list[str] = self._ask("POST", "/seed", sent).json()["customer_ids"]
         return ids
+
+    def seed_by_hand(self, made: ByHand, organization_id: str | None = None) -> MadeIds:
+        """Add plans, customers and what is theirs as if people had made them in Zoho."""
+        sent = made.model_dump(mode="json") | {"organization_id": organization_id}
+        return MadeIds.model_validate_json(self._ask("POST", "/seed", sent).content)
 
     def reset(self, *, keep_tokens: bool = False) -> None:
         """Go back to the start; tokens that clients hold die with the rest, unless kept."""

@@ -138,6 +138,24 @@ class Switches(Document):
     update_requires_display_name: bool = True
     refuse_nulls: bool = True
     accept_emoji: bool = True
+    prices_inclusive: bool = Field(
+        default=True, description="what plans and subscriptions cost contains the tax"
+    )
+    tax_rounding: Literal["line", "document"] = "document"
+    free_text_lines: bool = Field(default=True, description="invoice lines without a product")
+    refuse_own_number: bool = Field(
+        default=False, description="without the flag; False: it is ignored, as was seen"
+    )
+    invoice_number_taken_code: int = 4060
+    date_filters: bool = Field(default=True, description="of invoices and payments, as in Books")
+    custom_payment_modes: bool = False
+    apply_credits_automatically: bool = False
+    prorate_changes: bool = Field(default=True, description="changes in the middle of a term")
+    terms_end_the_day_before: bool = Field(
+        default=False, description="before the next billing date, not on it"
+    )
+    notifications: bool = Field(default=False, description="mail invoices of subscriptions")
+    reminders: bool = Field(default=False, description="mail customers who are late")
     index_lag_seconds: Seconds = 2
     latency_ms: tuple[int, int] = Field(default=(0, 0), description="real time, least and most")
 
@@ -149,10 +167,41 @@ class Switches(Document):
         return self
 
 
+class SeedSubscription(Document):
+    """A subscription that people made; `profile` has the fields of Zoho's create call.
+
+    One that starts in the past raises the invoice of its current term only if `profile` says
+    `create_backdated_invoice`; the calendar does the rest.
+    """
+
+    profile: dict[str, Any]
+    created_time: AwareDatetime
+    created_by: str = "Finance"
+    status: Literal["as_started", "non_renewing", "cancelled"] = "as_started"
+
+
+class SeedInvoice(Document):
+    """An invoice that people made; its number is `profile`'s `invoice_number`, else the next."""
+
+    profile: dict[str, Any]
+    created_time: AwareDatetime
+    created_by: str = "Finance"
+    state: Literal["draft", "open", "void"] = "open"
+
+
+class SeedPayment(Document):
+    """A payment that people noted; its `profile` names its `invoices` by `invoice_number`."""
+
+    profile: dict[str, Any]
+    created_time: AwareDatetime
+    created_by: str = "Finance"
+
+
 class SeedCustomer(Document):
     """A customer that people made in Zoho's own screens before anything of ours ran.
 
-    `profile` has the fields of Zoho's create call, custom fields included.
+    `profile` has the fields of Zoho's create call, custom fields included. `outstanding` and
+    `unused_credits` are opening figures, beside what its invoices and payments come to.
     """
 
     profile: dict[str, Any]
@@ -161,6 +210,9 @@ class SeedCustomer(Document):
     status: Literal["active", "inactive"] = "active"
     outstanding: Decimal = Decimal(0)
     unused_credits: Decimal = Decimal(0)
+    subscriptions: list[SeedSubscription] = Field(default_factory=list)
+    invoices: list[SeedInvoice] = Field(default_factory=list)
+    payments: list[SeedPayment] = Field(default_factory=list)
 
 
 class SeedPlan(Document):

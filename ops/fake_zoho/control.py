@@ -8,8 +8,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ops.fake_zoho import operations
-from ops.fake_zoho.config import Document, Limits, SeedCustomer
+from ops.fake_zoho import by_hand, operations
+from ops.fake_zoho.by_hand import ByHand
+from ops.fake_zoho.config import Document, Limits
 from ops.fake_zoho.fake import FakeZoho
 from ops.fake_zoho.faults import FAULTS, ArmedFault
 from ops.fake_zoho.replies import JsonObject, RefusedError
@@ -20,11 +21,10 @@ KNOWN_OPERATIONS = {None, MINT_TOKEN, *(operation.name for operation in operatio
 type Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-class Seed(Document):
-    """Customers to add as if made by hand; no organisation: the default one."""
+class Seed(ByHand):
+    """Records to add as if made by hand; no organisation: the default one."""
 
     organization_id: str | None = None
-    customers: list[SeedCustomer]
 
 
 class Reset(Document):
@@ -78,10 +78,8 @@ class Control:
 
     async def seed(self, request: Request) -> Response:
         asked = await _read(request, Seed)
-        customers = self._fake.organisation(asked.organization_id).customers
-        return JSONResponse(
-            {"customer_ids": [made.customer_id for made in customers.seed(asked.customers)]}
-        )
+        organisation = self._fake.organisation(asked.organization_id)
+        return _json(by_hand.keep(organisation, asked))
 
     async def reset(self, request: Request) -> Response:
         asked = Reset.model_validate_json(await request.body() or b"{}")
@@ -121,6 +119,7 @@ class Control:
         if change.set is not None:
             calendar.set(change.set)
         calendar.advance(change.advance_seconds)
+        self._fake.turn_calendar()
         return JSONResponse({"calendar_now": calendar.now().isoformat()})
 
     async def advance_clock(self, request: Request) -> Response:

@@ -44,15 +44,15 @@ class CustomerBook:
         self._premises = premises
         self._organisation = premises.config
         self._switches = premises.switches
-        self._shelf: Shelf[Customer] = Shelf("Customer", premises, lambda one: one.customer_id)
-        self.index = self._shelf.index
+        self.shelf: Shelf[Customer] = Shelf("Customer", premises, lambda one: one.customer_id)
+        self.index = self.shelf.index
 
     def all(self) -> list[Customer]:
         """Return all customers, those that the index does not show yet included."""
-        return self._shelf.all()
+        return self.shelf.all()
 
     def get(self, customer_id: str) -> Customer:
-        return self._shelf.get(customer_id)
+        return self.shelf.get(customer_id)
 
     def create(self, sent: JsonObject, by: str) -> Customer:
         body = read(CustomerBody, sent, self._switches)
@@ -63,7 +63,7 @@ class CustomerBook:
         self._check_name(body)
         customer = self._new(body, by=by, at=self._premises.now())
         customer.writes = 1
-        self._shelf.add(customer)
+        self.shelf.add(customer)
         if customer.profile["is_portal_enabled"] and customer.can_be_mailed:
             self._premises.outbox.send("portal_invitation", "customer", customer.customer_id)
         return customer
@@ -94,7 +94,7 @@ class CustomerBook:
         was_in_portal = customer.profile["is_portal_enabled"]
         _merge(customer.profile, body.model_dump(exclude_unset=True, exclude={"custom_fields"}))
         customer.custom_values |= custom_values
-        self._shelf.written(customer)
+        self.shelf.written(customer)
         in_portal = customer.profile["is_portal_enabled"]
         if in_portal and not was_in_portal and customer.can_be_mailed:
             self._premises.outbox.send("portal_invitation", "customer", customer_id)
@@ -103,10 +103,10 @@ class CustomerBook:
     def set_status(self, customer_id: str, status: str) -> None:
         customer = self.get(customer_id)
         customer.status = status
-        self._shelf.written(customer)
+        self.shelf.written(customer)
 
     def delete(self, customer_id: str) -> None:
-        self._shelf.remove(customer_id)
+        self.shelf.remove(customer_id)
 
     def set_balances(
         self, customer_id: str, *, outstanding: Decimal, unused_credits: Decimal
@@ -118,7 +118,14 @@ class CustomerBook:
         if (outstanding, unused_credits) != (customer.outstanding, customer.unused_credits):
             customer.outstanding = outstanding
             customer.unused_credits = unused_credits
-            self._shelf.changed(customer)
+            self.shelf.changed(customer)
+
+    def grant_credit(self, customer_id: str, amount: Decimal) -> None:
+        """Give credit that no payment stands behind."""
+        customer = self.get(customer_id)
+        customer.opening_credits += amount
+        customer.unused_credits += amount
+        self.shelf.changed(customer)
 
     def _seed(self, body: CustomerBody, made: SeedCustomer) -> Customer:
         customer = self._new(body, by=made.created_by, at=made.created_time)
@@ -126,7 +133,7 @@ class CustomerBook:
         customer.status = made.status
         customer.outstanding = customer.opening_outstanding = made.outstanding
         customer.unused_credits = customer.opening_credits = made.unused_credits
-        self._shelf.add(customer)
+        self.shelf.add(customer)
         return customer
 
     def _new(self, body: CustomerBody, *, by: str, at: datetime) -> Customer:

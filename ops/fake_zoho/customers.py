@@ -7,6 +7,8 @@ from ops.fake_zoho.customer_list import list_customers
 from ops.fake_zoho.customer_views import detail
 from ops.fake_zoho.replies import Reply, success
 from ops.fake_zoho.routing import ApiCall, Operation
+from ops.fake_zoho.rules import Rule, against
+from ops.fake_zoho.subscription import ALIVE
 
 
 def _create(call: ApiCall) -> Reply:
@@ -37,7 +39,10 @@ def _update(call: ApiCall) -> Reply:
 
 
 def _delete(call: ApiCall) -> Reply:
-    call.organisation.customers.delete(call.parameters["customer_id"])
+    customer_id = call.organisation.customers.get(call.parameters["customer_id"]).customer_id
+    if call.organisation.has_transactions(customer_id):
+        raise against(Rule.CUSTOMER_HAS_TRANSACTIONS)
+    call.organisation.customers.delete(customer_id)
     return success("The customer has been deleted.")
 
 
@@ -47,7 +52,10 @@ def _mark_as_active(call: ApiCall) -> Reply:
 
 
 def _mark_as_inactive(call: ApiCall) -> Reply:
-    call.organisation.customers.set_status(call.parameters["customer_id"], "inactive")
+    customer_id = call.parameters["customer_id"]
+    if any(one.status in ALIVE for one in call.organisation.subscriptions.of_customer(customer_id)):
+        raise against(Rule.CUSTOMER_HAS_SUBSCRIPTIONS)
+    call.organisation.customers.set_status(customer_id, "inactive")
     return success("The customer has been marked as inactive.")
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from ops.fake_zoho import by_hand
+from ops.fake_zoho.by_hand import ByHand
 from ops.fake_zoho.clock import CalendarClock, LimitsClock
 from ops.fake_zoho.config import FakeZohoConfig, Switches
 from ops.fake_zoho.faults import FaultDesk
@@ -40,12 +42,18 @@ class Holdings(BaseModel):
     """The state that `/_fake/state` shows.
 
     Each record is as Zoho's own detail shows it, with `organization_id`, `_created_by`,
-    `_by_api` (False: kept by hand) and `_writes` (API writes since it was made) beside.
+    `_by_api` (False: kept by hand) and `_writes` (API writes since it was made) beside; invoices
+    have the names of both create and get, and `_subscription_id`. `customers_zoho_could_mail` are
+    those with an address and an invoice past due: whom reminders would mail, on or off.
     """
 
     customers: list[JsonObject] = []
     products: list[JsonObject] = []
     plans: list[JsonObject] = []
+    subscriptions: list[JsonObject] = []
+    invoices: list[JsonObject] = []
+    payments: list[JsonObject] = []
+    customers_zoho_could_mail: list[str] = []
     mails: list[Mail]
     counters: Counters
     limits_now: float
@@ -81,11 +89,14 @@ class FakeZoho:
             one.organization_id: Organisation(one, self.switches, self.clock, self.calendar)
             for one in self.config.organisations
         }
-        for organization_id, plans in self.config.seed_plans.items():
-            for plan in plans:
-                self.organisations[organization_id].plans.seed(plan)
-        for organization_id, customers in self.config.seed.items():
-            self.organisations[organization_id].customers.seed(customers)
+        for organization_id, organisation in self.organisations.items():
+            by_hand.keep(
+                organisation,
+                ByHand(
+                    plans=self.config.seed_plans.get(organization_id, []),
+                    customers=self.config.seed.get(organization_id, []),
+                ),
+            )
 
     def stop(self) -> None:
         """Cancel what was still to be committed."""
@@ -114,6 +125,11 @@ class FakeZoho:
         everyone = list(self.organisations.values())
         return next((one for one in everyone if one.config.is_default_org), everyone[0])
 
+    def turn_calendar(self) -> None:
+        """Let happen everywhere what the calendar has brought about."""
+        for organisation in self.organisations.values():
+            organisation.turn_calendar()
+
     def counters(self) -> Counters:
         calls = [entry for entry in self.log.entries if entry.is_api_call]
         refused: dict[int, int] = {}
@@ -139,9 +155,13 @@ class FakeZoho:
         )
 
     def holdings(self) -> Holdings:
+        self.turn_calendar()
         everyone = self.organisations.values()
         return Holdings(
             **inventory(everyone),
+            customers_zoho_could_mail=sorted(
+                customer_id for one in everyone for customer_id in one.customers_it_could_mail()
+            ),
             mails=[mail for organisation in everyone for mail in organisation.outbox.mails],
             counters=self.counters(),
             limits_now=self.clock.now(),

@@ -2,7 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 
-from ops.fake_zoho import customer_views, plans, products
+from ops.fake_zoho import (
+    customer_views,
+    invoice_views,
+    payments,
+    plans,
+    products,
+    subscription_views,
+)
 from ops.fake_zoho.organisation import Organisation
 from ops.fake_zoho.replies import JsonObject
 from ops.fake_zoho.shelf import Record
@@ -31,3 +38,11 @@ def _records(organisation: Organisation) -> Iterator[tuple[str, JsonObject, Reco
         yield "products", products.shown(product, config), product
     for plan in organisation.plans.all():
         yield "plans", plans.detail(plan, config), plan
+    for subscription in organisation.subscriptions.all():
+        yield "subscriptions", subscription_views.detail(subscription, organisation), subscription
+    for invoice in organisation.invoices.all():
+        shown = invoice_views.created(invoice, organisation)
+        shown |= invoice_views.detail(invoice, organisation)
+        yield "invoices", shown | {"_subscription_id": invoice.subscription_id}, invoice
+    for payment in organisation.payments.all():
+        yield "payments", payments.detail(payment, organisation), payment

@@ -6,6 +6,7 @@ An unknown filter is ignored, and so is a known one whose value is empty: both r
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from ops.fake_zoho.replies import JsonObject, Reply, invalid_value, success
@@ -143,3 +144,26 @@ class ListOf[Record]:
             return any(contains(text, one.wanted) for text in self.searched(record))
         text = self.texts.get(one.name)
         return text is None or one.accepts(text(record))
+
+
+def day_filters(query: Mapping[str, str], name: str, *, apply: bool) -> Callable[[date], bool]:
+    """Read Books' filters by date: the day itself, or `_start`, `_end`, `_before`, `_after`.
+
+    Whether Billing has them is not known: where they do not apply they are ignored.
+    """
+    kinds: dict[str, Callable[[date, date], bool]] = {
+        "": lambda held, wanted: held == wanted,
+        "_start": lambda held, wanted: held >= wanted,
+        "_end": lambda held, wanted: held <= wanted,
+        "_before": lambda held, wanted: held < wanted,
+        "_after": lambda held, wanted: held > wanted,
+    }
+    limits: list[tuple[Callable[[date, date], bool], date]] = []
+    for kind, holds in kinds.items():
+        text = query.get(f"{name}{kind}", "").strip()
+        if apply and text:
+            try:
+                limits.append((holds, date.fromisoformat(text)))
+            except ValueError as error:
+                raise invalid_value(f"{name}{kind}") from error
+    return lambda held: all(holds(held, wanted) for holds, wanted in limits)

@@ -3,7 +3,16 @@
 Each module of Zoho brings its own tuple of operations; `ALL` is what the API host serves.
 """
 
-from ops.fake_zoho import customers, plans, products, settings
+from ops.fake_zoho import (
+    customers,
+    invoices,
+    payments,
+    plans,
+    products,
+    settings,
+    subscriptions,
+    transactions,
+)
 from ops.fake_zoho.routing import Operation
 
 ALL: tuple[Operation, ...] = (
@@ -11,4 +20,8 @@ ALL: tuple[Operation, ...] = (
     *customers.OPERATIONS,
     *products.OPERATIONS,
     *plans.OPERATIONS,
+    *subscriptions.OPERATIONS,
+    *invoices.OPERATIONS,
+    *payments.OPERATIONS,
+    *transactions.OPERATIONS,
 )

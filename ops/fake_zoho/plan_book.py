@@ -79,21 +79,21 @@ class PlanBook:
     def __init__(self, premises: Premises, products: ProductBook) -> None:
         self._premises = premises
         self._products = products
-        self._shelf: Shelf[Plan] = Shelf("Plan", premises, lambda one: one.plan_code)
-        self.index = self._shelf.index
+        self.shelf: Shelf[Plan] = Shelf("Plan", premises, lambda one: one.plan_code)
+        self.index = self.shelf.index
 
     def all(self) -> list[Plan]:
-        return self._shelf.all()
+        return self.shelf.all()
 
     def get(self, plan_code: str) -> Plan:
-        return self._shelf.get(plan_code)
+        return self.shelf.get(plan_code)
 
     def create(self, sent: JsonObject, by: str) -> Plan:
         body = self._read(sent)
         require(body, "product_id")
         plan = self._new(body, by, self._premises.now())
         plan.writes = 1
-        self._shelf.add(plan)
+        self.shelf.add(plan)
         return plan
 
     def seed(self, made: SeedPlan) -> Plan:
@@ -102,7 +102,7 @@ class PlanBook:
         plan = self._new(body, made.created_by, made.created_time)
         plan.by_api = False
         plan.status = made.status
-        self._shelf.add(plan)
+        self.shelf.add(plan)
         return plan
 
     def update(self, plan_code: str, sent: JsonObject) -> Plan:
@@ -116,16 +116,16 @@ class PlanBook:
             raise invalid_value("plan_code")
         read_values(body.custom_fields, [])
         plan.terms = plan.terms.model_copy(update=body.model_dump(exclude_unset=True))
-        self._shelf.written(plan)
+        self.shelf.written(plan)
         return plan
 
     def set_status(self, plan_code: str, status: str) -> None:
         plan = self.get(plan_code)
         plan.status = status
-        self._shelf.written(plan)
+        self.shelf.written(plan)
 
     def delete(self, plan_code: str) -> None:
-        self._shelf.remove(plan_code)
+        self.shelf.remove(plan_code)
 
     def _read(self, sent: JsonObject) -> PlanBody:
         body = read(PlanBody, sent, self._premises.switches)
@@ -143,7 +143,7 @@ class PlanBook:
         read_values(body.custom_fields, [])
         if self._products.get(body.product_id).status != "active":
             raise invalid_value("product_id")
-        if self._shelf.holds(body.plan_code):
+        if self.shelf.holds(body.plan_code):
             raise against(Rule.PLAN_CODE_TAKEN)
         return Plan(
             plan_id=self._premises.next_id(),

@@ -6,6 +6,7 @@ from ops.fake_zoho.listing import ListOf
 from ops.fake_zoho.plan_book import Plan
 from ops.fake_zoho.replies import JsonObject, Reply, success
 from ops.fake_zoho.routing import ApiCall, Operation
+from ops.fake_zoho.rules import Rule, against
 
 
 def row(plan: Plan, organisation: OrganisationConfig) -> JsonObject:
@@ -77,6 +78,8 @@ def _update(call: ApiCall) -> Reply:
 
 def _delete(call: ApiCall) -> Reply:
     plan = call.organisation.plans.get(call.parameters["plan_code"])
+    if call.organisation.subscriptions.of_plan(plan.plan_code):
+        raise against(Rule.PLAN_IN_USE)
     call.organisation.plans.delete(plan.plan_code)
     return success("The plan has been deleted.")
 

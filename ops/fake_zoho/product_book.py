@@ -34,20 +34,20 @@ class Product(Record):
 class ProductBook:
     def __init__(self, premises: Premises) -> None:
         self._premises = premises
-        self._shelf: Shelf[Product] = Shelf("Product", premises, lambda one: one.product_id)
-        self.index = self._shelf.index
+        self.shelf: Shelf[Product] = Shelf("Product", premises, lambda one: one.product_id)
+        self.index = self.shelf.index
 
     def all(self) -> list[Product]:
-        return self._shelf.all()
+        return self.shelf.all()
 
     def get(self, product_id: str) -> Product:
-        return self._shelf.get(product_id)
+        return self.shelf.get(product_id)
 
     def create(self, sent: JsonObject, by: str) -> Product:
         body = self._read(sent)
         product = self._new(body, by, self._premises.now())
         product.writes = 1
-        self._shelf.add(product)
+        self.shelf.add(product)
         return product
 
     def seed(self, name: str, by: str, at: datetime) -> Product:
@@ -57,22 +57,22 @@ class ProductBook:
                 return product
         product = self._new(self._read({"name": name}), by, at)
         product.by_api = False
-        self._shelf.add(product)
+        self.shelf.add(product)
         return product
 
     def update(self, product_id: str, sent: JsonObject) -> Product:
         product = self.get(product_id)
         product.profile |= self._read(sent).model_dump(exclude_unset=True)
-        self._shelf.written(product)
+        self.shelf.written(product)
         return product
 
     def set_status(self, product_id: str, status: str) -> None:
         product = self.get(product_id)
         product.status = status
-        self._shelf.written(product)
+        self.shelf.written(product)
 
     def delete(self, product_id: str) -> None:
-        self._shelf.remove(product_id)
+        self.shelf.remove(product_id)
 
     def _read(self, sent: JsonObject) -> ProductBody:
         body = read(ProductBody, sent, self._premises.switches)

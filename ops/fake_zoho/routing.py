@@ -19,6 +19,10 @@ class ApiCall:
     query: Mapping[str, str] = field(default_factory=dict)
     body: JsonObject = field(default_factory=dict)
 
+    def asks(self, name: str) -> bool:
+        """Tell whether a flag of the query is set."""
+        return self.query.get(name, "").strip().casefold() == "true"
+
 
 @dataclass(frozen=True)
 class Operation:

@@ -60,6 +60,12 @@ class Shelf[Kept: Record]:
         """Let lists follow a change that no call of the API made to this very record."""
         self.index.put(self._key(record), record)
 
+    def show_by_hand(self) -> None:
+        """Let lists show at once how records stand that people made and no call has touched."""
+        for key, record in self._records.items():
+            if not record.by_api and not record.writes:
+                self.index.put(key, record, at_once=True)
+
     def remove(self, key: str) -> None:
         self.get(key)
         del self._records[key]

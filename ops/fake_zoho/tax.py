@@ -2,8 +2,9 @@
 
 Prices either contain the tax (inclusive) or not (exclusive); the tax is rounded half up either on
 each line or once per tax for the whole document: both are settings of an organisation. A line's
-amount itself is rounded first, and the tax taken from what was rounded (seen live: 54.54545 at
-10 % is a line of 54.55 with a tax of 5.46).
+amount itself is rounded first, and the tax taken from what was rounded: a user of Zoho's API
+reports 54.54545 at 10 % as a line of 54.55 with a tax of 5.46
+(help.zoho.com, community topic "tax-calculation-based-on-actual-price-not-the-rounded-price").
 """
 
 from collections.abc import Callable, Sequence
@@ -20,14 +21,10 @@ type Round = Callable[[Decimal], Decimal]
 
 @dataclass(frozen=True)
 class Taxed:
-    """What tax makes of some amounts; `nets` has one for each of them, in their order."""
+    """What tax makes of some amounts; the sub-total never contains tax, however prices do."""
 
-    nets: list[Decimal]
+    sub_total: Decimal
     by_tax: dict[str, Decimal]
-
-    @property
-    def sub_total(self) -> Decimal:
-        return sum(self.nets, Decimal(0))
 
     @property
     def tax_total(self) -> Decimal:
@@ -51,31 +48,18 @@ def apply_tax(
     rounding: Rounding,
     round_half_up: Round,
 ) -> Taxed:
-    """Split amounts, rounded already, into net and tax."""
+    """Split amounts, rounded already, into sub-total and tax.
 
-    def tax_in(amount: Decimal, tax: Tax) -> Decimal:
-        percentage = tax.tax_percentage
-        whole = 100 + percentage if inclusive else Decimal(100)
-        return amount * percentage / whole
-
-    nets: list[Decimal] = []
-    exact: dict[str, Decimal] = {}
+    If prices contain the tax, what the customer pays stays the sum of the prices.
+    """
     by_tax: dict[str, Decimal] = {}
     for amount, tax in amounts:
-        on_line = Decimal(0)
         if tax is not None:
-            exact_tax = tax_in(amount, tax)
-            on_line = round_half_up(exact_tax)
-            exact[tax.tax_id] = exact.get(tax.tax_id, Decimal(0)) + exact_tax
-            by_tax[tax.tax_id] = by_tax.get(tax.tax_id, Decimal(0)) + on_line
-        nets.append(amount - on_line if inclusive else amount)
-    if rounding == "document":
-        once = {tax_id: round_half_up(tax) for tax_id, tax in exact.items()}
-        if inclusive:
-            # What the customer pays stays the sum of the prices: a cent of difference lands on
-            # the last line with that tax.
-            last = {tax.tax_id: place for place, (_, tax) in enumerate(amounts) if tax is not None}
-            for tax_id, place in last.items():
-                nets[place] += by_tax[tax_id] - once[tax_id]
-        by_tax = once
-    return Taxed(nets, by_tax)
+            whole = 100 + tax.tax_percentage if inclusive else Decimal(100)
+            part = amount * tax.tax_percentage / whole
+            kept = round_half_up(part) if rounding == "line" else part
+            by_tax[tax.tax_id] = by_tax.get(tax.tax_id, Decimal(0)) + kept
+    by_tax = {tax_id: round_half_up(part) for tax_id, part in by_tax.items()}
+    summed = sum((amount for amount, _ in amounts), Decimal(0))
+    contained = sum(by_tax.values(), Decimal(0)) if inclusive else Decimal(0)
+    return Taxed(summed - contained, by_tax)

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from ops.fake_zoho import Credential, FakeZohoConfig, LimitsClock, RunningFake, running_fake_zoho
+from tests.integration.fake_zoho.books import Books
 
 READER = Credential(
     client_id="1000.READER",
@@ -19,6 +20,7 @@ READER = Credential(
 NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 type Mint = Callable[..., httpx.Response]
+type Refused = Callable[[httpx.Response], tuple[int, str]]
 type Caller = Callable[..., httpx.Client]
 
 
@@ -76,3 +78,20 @@ def caller(zoho: RunningFake) -> Iterator[Caller]:
 def api(mint: Mint, caller: Caller) -> httpx.Client:
     """Call the API with a good token."""
     return caller(f"Zoho-oauthtoken {mint().json()['access_token']}")
+
+
+@pytest.fixture
+def books(zoho: RunningFake, api: httpx.Client) -> Books:
+    return Books(zoho, api).open()
+
+
+@pytest.fixture
+def refused() -> Refused:
+    """Tell status and message of a refusal, and be sure that it is one."""
+
+    def tell(answer: httpx.Response) -> tuple[int, str]:
+        body = answer.json()
+        assert body["code"] != 0, answer.text
+        return answer.status_code, body["message"]
+
+    return tell
