@@ -95,21 +95,23 @@ class PostgresSnapshots:
             begun = self._latest(connection, entity, complete=False)
             if begun is not None and begun.snapshot_id != instead_of:
                 return begun
-            gone = connection.execute(
+            connection.execute(
                 text("""DELETE FROM billing_sync.snapshots
                         WHERE organisation_id = :organisation_id AND entity_type = :entity_type
                           AND (completed_at IS NULL OR snapshot_id < (
                                SELECT max(snapshot_id) FROM billing_sync.snapshots
                                WHERE organisation_id = :organisation_id
-                                 AND entity_type = :entity_type AND completed_at IS NOT NULL))
-                        RETURNING snapshot_id"""),
+                                 AND entity_type = :entity_type AND completed_at IS NOT NULL))"""),
                 self._key(entity),
-            ).scalars()
+            )
+            # Also of a walk that had lost its place and went on storing pages.
             connection.execute(
-                text("""DELETE FROM billing_sync.snapshot_customers
-                        WHERE organisation_id = :organisation_id
-                          AND snapshot_id = ANY(:gone)"""),
-                {**self._key(entity), "gone": list(gone)},
+                text("""DELETE FROM billing_sync.snapshot_customers c
+                        WHERE organisation_id = :organisation_id AND NOT EXISTS (
+                            SELECT 1 FROM billing_sync.snapshots s
+                            WHERE s.organisation_id = c.organisation_id
+                              AND s.snapshot_id = c.snapshot_id)"""),
+                self._key(entity),
             )
             connection.execute(
                 text("""INSERT INTO billing_sync.snapshots (organisation_id, entity_type)
