@@ -7,7 +7,7 @@ import pytest
 
 from ops.fake_zoho import FakeZohoControl
 from ops.local_stack.stack import LocalStack, new_run_directory
-from tests.workflow.stage import OPTIONS, Stage
+from tests.workflow.stage import OPTIONS, Stage, found_in
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +29,10 @@ def deployed(stack: LocalStack) -> Iterator[Stage]:
         # Once, so that the rows of quota and token are there to be set.
         stack.invoke("PreflightFunctionName", {"check_only": True, "input": {}})
         yield made
+        # Whatever the tests provoked: killed workers, refusals, errors of every kind.
+        made.set_anew()
+        for text in (made.logged(), *made.histories()):
+            assert found_in(text, made.personal_words()) == []
 
 
 @pytest.fixture

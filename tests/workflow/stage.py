@@ -10,7 +10,7 @@ import subprocess
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -167,18 +167,19 @@ class Stage:
         self.execute("TRUNCATE billing_sync.token")
         self.stack.put_secret("ZohoTokenSecretArn", {})
 
-    def let_functions_die(self, logical_id: str | None = None) -> int:
-        """Kill the warm workers of one function, or of all; answers how many there were.
+    def let_functions_die(self, *logical_ids: str) -> int:
+        """Kill the workers of these functions, or of all; answers how many there were.
 
         SIGKILL, as by the host's out-of-memory killer; in the middle of an invocation, too.
         """
-        workers = list(self._workers(self.function(logical_id) if logical_id else None))
+        workers = list(self._workers({self.function(one) for one in logical_ids}))
         for worker in workers:
             worker.kill()
-        psutil.wait_procs(workers, timeout=5)
+        for worker in workers:
+            wait_for(lambda: _has_ended(worker), "a worker's end")  # noqa: B023 - called at once
         return len(workers)
 
-    def _workers(self, name: str | None) -> Iterator[psutil.Process]:
+    def _workers(self, names: Collection[str]) -> Iterator[psutil.Process]:
         [server] = [one for one in self.stack.state.processes if one.name == "ministack"]
         running = server.find()
         assert running is not None, "local AWS has ended"
@@ -187,7 +188,7 @@ class Stage:
                 function = child.environ().get("AWS_LAMBDA_FUNCTION_NAME")
             except psutil.Error:
                 continue  # it has just ended, or just begun
-            if function is not None and name in (None, function):
+            if function is not None and (not names or function in names):
                 yield child
 
     def _stop_executions(self) -> bool:
@@ -241,17 +242,17 @@ class Stage:
         """Run a backfill that writes."""
         return self.run(mode="apply", **asked)
 
-    def wait_for_state(self, arn: str, name: str, *, seconds: float = 30) -> None:
-        """Wait until the execution is in a state of that name."""
-
-        def is_there() -> bool:
-            latest = self._clients.step_functions.get_execution_history(
-                executionArn=arn, reverseOrder=True, maxResults=1
-            )["events"]
-            details = latest[0].get("stateEnteredEventDetails", {}) if latest else {}
-            return details.get("name") == name
-
-        wait_for(is_there, f"the state {name}", seconds=seconds)
+    def histories(self) -> Iterator[str]:
+        """Give what the console would show of every execution since the stack is up."""
+        machines = self._clients.step_functions
+        for page in machines.get_paginator("list_executions").paginate(
+            stateMachineArn=self._outputs["BackfillStateMachineArn"]
+        ):
+            for execution in page["executions"]:
+                for events in machines.get_paginator("get_execution_history").paginate(
+                    executionArn=execution["executionArn"]
+                ):
+                    yield json.dumps(events["events"], default=str)
 
     def stop_execution(self, arn: str) -> None:
         """Stop it as somebody does in the console."""
@@ -397,17 +398,16 @@ class Stage:
         changes = ", ".join(f"{name} = %({name})s" for name in columns)
         self.execute(f"UPDATE billing_sync.quota SET {changes}", **columns)  # noqa: S608
 
-    def allow(self, *, calls_per_minute: int | None = None, calls_a_day: int | None = None) -> None:
-        """Lower our own limits, as 429s would have taught them; the configured ones stay.
+    def allow(self, *, calls_per_minute: int) -> None:
+        """Lower our own limit, as a 429 would have taught it; the configured one stays.
 
-        (Every preflight writes the configured ones anew.) They are as if learnt in an hour's time:
-        none is given back while a test runs.
+        (Every preflight writes the configured one anew.) It is as if learnt in an hour's time:
+        nothing is given back while a test runs.
         """
-        learnt_at = datetime.now(UTC) + timedelta(hours=1)
-        if calls_per_minute is not None:
-            self.set_quota(reduced_limit=calls_per_minute, limit_reduced_at=learnt_at)
-        if calls_a_day is not None:
-            self.set_quota(learnt_day_cap=calls_a_day, day_cap_learnt_at=learnt_at)
+        self.set_quota(
+            reduced_limit=calls_per_minute,
+            limit_reduced_at=datetime.now(UTC) + timedelta(hours=1),
+        )
 
     def record(self, account_number: str) -> dict[str, Any]:
         """Give a customer's sync record."""
@@ -476,6 +476,19 @@ def wait_for[T](look: Callable[[], T | None], what: str, *, seconds: float = 30)
             return found
         assert time.monotonic() < give_up_at, f"{what} did not come within {seconds} s"
         time.sleep(0.03)
+
+
+def found_in(text: str, words: Collection[str]) -> list[str]:
+    """Give the words that a text holds, as they are, or as JSON escapes them."""
+    return [word for word in words if word in text or json.dumps(word)[1:-1] in text]
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """Say so of a zombie, too: local AWS collects its dead only when it needs the next worker."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def assert_everyone_is_in_zoho_once(stage: Stage) -> None:

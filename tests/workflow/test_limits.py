@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from ops.fake_zoho import LogEntry, Throttled
-from tests.workflow.stage import TIME_SCALE, Ended, Stage, assert_everyone_is_in_zoho_once
+from tests.workflow.stage import Ended, Stage, assert_everyone_is_in_zoho_once
 
 HOUR = 3600
 
@@ -49,31 +49,6 @@ def test_when_zoho_says_that_the_day_is_used_up_the_run_sleeps_and_goes_on(stage
     before, after = _around_the_longest_silence(stage.zoho.log())
     assert after.arrived - before.arrived > 0.98 * HOUR
     assert after.method == "GET"
-
-
-def test_when_our_own_day_is_used_up_the_run_waits_before_zoho_refuses(stage: Stage) -> None:
-    # Ten of today's calls are left to the backfill; the others come back when the hour that took
-    # them is a day old, which is this hour's end, or the next one's if that is near.
-    stage.allow(calls_a_day=30)  # 27 of them for a backfill
-    [clock] = stage.query(
-        "SELECT floor(extract(epoch FROM clock_timestamp()) * %(scale)s / 3600)::bigint AS hour,"
-        " extract(epoch FROM clock_timestamp()) * %(scale)s / 3600 %% 1 AS gone",
-        scale=TIME_SCALE,
-    )
-    frees_in_hours = 1 if clock["gone"] < 0.7 else 2
-    stage.execute(
-        "INSERT INTO billing_sync.quota_hours (organisation_id, hour, taken)"
-        " SELECT organisation_id, %(hour)s, 17 FROM billing_sync.quota",
-        hour=clock["hour"] + frees_in_hours - 25,
-    )
-
-    run = stage.apply()
-
-    assert run.status == "SUCCEEDED"
-    assert_everyone_is_in_zoho_once(stage)
-    assert stage.attempts_used() == 0
-    assert {"CoolDown", "WaitForQuotaReset"} & set(run.states)
-    assert stage.zoho.counters().http_429 == {}
 
 
 @pytest.mark.parametrize("code", [44, 1070, 4711])

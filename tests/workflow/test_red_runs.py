@@ -56,7 +56,7 @@ def test_a_first_record_that_comes_out_different_stops_the_run(stage: Stage) -> 
     assert "synced" not in stage.states()
 
 
-def test_a_refused_first_record_does_not_hold_the_others(stage: Stage) -> None:
+def test_a_refused_first_record_holds_nobody_and_is_tried_again_when_asked(stage: Stage) -> None:
     stage.zoho.arm(Refused(operation=CREATE, code=2))
 
     run = stage.apply()
@@ -68,6 +68,13 @@ def test_a_refused_first_record_does_not_hold_the_others(stage: Stage) -> None:
     [refused] = stage.query("SELECT * FROM billing_sync.records WHERE state = 'failed'")
     assert refused["code"] == "zoho_2"
     assert refused["sentence"]
+
+    asked = stage.operate("retry", entity="customer", states=["failed"])
+    mended = stage.apply()
+
+    assert asked["signalled"] == 1
+    assert mended.status == "SUCCEEDED"
+    assert_everyone_is_in_zoho_once(stage)
 
 
 def test_a_first_record_in_doubt_holds_the_others_until_its_proof(stage: Stage) -> None:
@@ -128,21 +135,6 @@ def test_what_every_record_would_meet_stops_the_run_at_once(
     assert report["failed"] == 1
     assert says in _code(stage)
     assert report["ended_early"]
-
-
-def test_what_was_refused_is_tried_again_when_somebody_asks(stage: Stage) -> None:
-    stage.zoho.arm(Refused(operation=CREATE, code=2))
-    stage.apply()
-
-    unasked = stage.apply()
-    asked = stage.operate("retry", entity="customer", states=["failed"])
-    mended = stage.apply()
-
-    # What did not change is not sent again by itself.
-    assert unasked.status == "FAILED"
-    assert asked["signalled"] == 1
-    assert mended.status == "SUCCEEDED"
-    assert_everyone_is_in_zoho_once(stage)
 
 
 def _code(stage: Stage) -> Any:
