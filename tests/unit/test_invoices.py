@@ -28,6 +28,7 @@ from billing_sync.domain.invoices import (
 )
 from billing_sync.domain.money import figure, read_json
 from billing_sync.domain.ownership import Owner
+from billing_sync.domain.parents import CustomerInZoho
 from billing_sync.domain.remote import RemoteInvoice
 from billing_sync.domain.source import Invoice
 from billing_sync.domain.tax import (
@@ -94,8 +95,7 @@ def reading(
         row or invoice(),
         owner,
         money or rules(),
-        customer_zoho_id="300",
-        customer_currency=currency,
+        CustomerInZoho("300", currency),
         same_number=same_number,
     )
 

@@ -13,6 +13,7 @@ from billing_sync.domain.errors import Unsendable
 from billing_sync.domain.matching import match_by_key
 from billing_sync.domain.money import amount_of, cents_of, figure, is_figure, to_the_cent
 from billing_sync.domain.ownership import WITHDRAWN, Owner, Period, word_of
+from billing_sync.domain.parents import CustomerInZoho
 from billing_sync.domain.remote import RemoteInvoice
 from billing_sync.domain.source import Invoice
 from billing_sync.domain.tax import MoneyRules, TaxedLine, TaxKind, TaxRate, Totals, totals_of
@@ -66,17 +67,15 @@ def read_invoice(
     invoice: Invoice,
     owner: Owner,
     rules: MoneyRules,
+    customer: CustomerInZoho,
     *,
-    customer_zoho_id: str | None,
-    customer_currency: str | None,
     same_number: Sequence[str] = (),
     linking: Linking | None = None,
     billing_day: int | None = None,
 ) -> InvoiceReading:
     """Decide what an invoice is in Zoho, with what is sent for it.
 
-    `owner` is `owner_of`'s. `same_number` are other invoices of ours with this number;
-    `customer_zoho_id` is None in a plan whose customer is not there yet.
+    `owner` is `owner_of`'s. `same_number` are other invoices of ours with this number.
 
     :raises Unsendable: naming the column and both values.
     """
@@ -88,30 +87,14 @@ def read_invoice(
         raise Unsendable(
             "status_unknown", "status", f"status is «{status[:40]}»; known are {known}."
         )
-    currency = _currency(invoice, rules, customer_currency)
+    currency = customer.currency_of(invoice.currency, rules)
     if owner is Owner.ZOHO:
         return _raised_by_zoho(
-            invoice, rules, currency, customer_zoho_id, linking or Linking(), billing_day
+            invoice, rules, currency, customer.zoho_id, linking or Linking(), billing_day
         )
     if status in WITHDRAWN:
         return Withdrawn(fingerprint({"withdrawn": status}))
-    return _ours(invoice, rules, currency, customer_zoho_id, same_number)
-
-
-def _currency(invoice: Invoice, rules: MoneyRules, customer_currency: str | None) -> str:
-    """Give the invoice's currency: Zoho keeps one for each customer.
-
-    :raises Unsendable: it is not the customer's.
-    """
-    theirs = (customer_currency or "").strip() or rules.currency
-    ours = (invoice.currency or "").strip() or theirs
-    if ours != theirs:
-        raise Unsendable(
-            "currency_differs",
-            "currency",
-            f"currency is {ours[:3]}, the customer's is {theirs[:3]}.",
-        )
-    return ours
+    return _ours(invoice, rules, currency, customer.zoho_id, same_number)
 
 
 def _ours(
