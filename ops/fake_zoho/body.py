@@ -99,13 +99,15 @@ class Body(BaseModel):
 
 def read[Kept: Body](model: type[Kept], sent: JsonObject, switches: Switches) -> Kept:
     """Validate a body; raise the refusal that names the first field that does not fit."""
+    known = _field_names(model)
     if not switches.refuse_nulls:
         sent = _without_nulls(sent)
+    elif (null := _first_null(sent, known)) is not None:
+        raise invalid_value(null)
     try:
         return model.model_validate(sent, context=switches)
     except ValidationError as error:
         # An error's place also names list positions and the branches of unions.
-        known = _field_names(model)
         place = error.errors()[0]["loc"]
         raise invalid_value([str(step) for step in place if step in known][-1]) from error
 
@@ -132,6 +134,21 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for argument in get_args(annotation):
         yield from _models_in(argument)
+
+
+def _first_null(value: Any, known: frozenset[str]) -> str | None:
+    """Name the first field that was sent as null; what Zoho does not know may be anything."""
+    if isinstance(value, list):
+        found = (_first_null(item, known) for item in value)
+        return next((name for name in found if name is not None), None)
+    if isinstance(value, dict):
+        for key, item in value.items():
+            name = str(key)
+            if name in known and item is None:
+                return name
+            if name in known and (inner := _first_null(item, known)) is not None:
+                return inner
+    return None
 
 
 def _without_nulls(value: Any) -> Any:

@@ -16,6 +16,7 @@ def routes(fake: FakeZoho) -> list[Route]:
     )
 
     async def holdings(_request: Request) -> Response:
+        fake.turn_calendar()
         page = templates.get_template("holdings.html")
         return HTMLResponse(
             page.render(organisations=fake.organisations.values(), counters=fake.counters())

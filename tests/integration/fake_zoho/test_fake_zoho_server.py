@@ -11,13 +11,16 @@ import httpx
 import pytest
 
 from ops.fake_zoho import (
+    ByHand,
     Credential,
     FakeZohoConfig,
     FakeZohoControl,
     RunningFake,
     SeedCustomer,
+    SeedInvoice,
     running_fake_zoho,
 )
+from tests.integration.fake_zoho.books import Books
 
 STRANGER = SeedCustomer(
     profile={"display_name": "<b>Dlamini</b> Traders"},
@@ -159,3 +162,25 @@ def test_page_shows_what_zoho_holds_and_escapes_it(zoho: RunningFake) -> None:
     assert "<b>Dlamini" not in page.text
     for shown in ("CT-2025-00014", "Thandi", "0.00", "Demo Telecoms", "2 customers"):
         assert shown in page.text
+
+
+def test_page_shows_each_customer_with_what_is_theirs(books: Books) -> None:
+    books.subscribe(reference_id="SVC-<1>")
+    invoice_id = books.opened()["invoice_id"]
+    books.pay(1200, {invoice_id: 1150}, reference_number="PAY-77")
+
+    page = httpx.get(books.zoho.url)
+
+    assert page.status_code == 200
+    assert page.text.count("Nomvula Dlamini") == 2
+    assert "SVC-&lt;1&gt;" in page.text
+    for shown in ("Internet-Fibre 50", "INV-000001", "INV-000002", "PAY-77", "1150.00", "50.00"):
+        assert shown in page.text
+
+
+def test_seed_for_an_unknown_customer_is_refused(books: Books) -> None:
+    invoice = SeedInvoice(profile=books.invoice_body(), created_time=datetime.now(UTC))
+    with pytest.raises(httpx.HTTPStatusError) as refused:
+        books.zoho.control.seed_by_hand(ByHand(invoices={"1": [invoice]}))
+
+    assert refused.value.response.json() == {"error": "Customer does not exist."}
