@@ -52,6 +52,7 @@ def rules(rounding: Rounding = Rounding.LINE, taxes: Taxes = TAXES) -> MoneyRule
     return MoneyRules("ZAR", ZoneInfo("Africa/Johannesburg"), Prices.INCLUSIVE, rounding, taxes)
 
 
+MADE = "2025-01-10T02:30:08+0200"
 ROUTER = {"name": "Router", "unit_price": Decimal("1150.00"), "quantity": 1}
 
 
@@ -522,6 +523,23 @@ def test_sub_total_tax_and_total_are_compared_to_the_cent(
     fields: dict[str, Any], differing: list[str]
 ) -> None:
     assert invoice_differences(sendable().figures, remote(**fields)) == differing
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        {"invoice_number": "INV-1", "date": "2025-01-10", "last_modified_time": MADE},
+        {"number": "INV-1", "invoice_date": "2025-01-10", "updated_time": MADE},
+        # Real list rows carry both, and may leave one of them empty.
+        {"number": "", "invoice_number": "INV-1", "date": "", "invoice_date": "2025-01-10"},
+    ],
+)
+def test_both_spellings_of_zohos_answers_are_read(spelling: dict[str, Any]) -> None:
+    found = RemoteInvoice.model_validate({"invoice_id": 600, **spelling})
+
+    assert (found.zoho_id, found.number, found.date) == ("600", "INV-1", date(2025, 1, 10))
+    assert (found.updated_time is None) is ("number" in spelling and "date" in spelling)
+    assert found.total is None
 
 
 def test_a_gross_sub_total_is_no_reading_of_prices_without_tax() -> None:
