@@ -75,6 +75,40 @@ _ADVICE: Final[dict[str, str]] = {
     "unwritable_text": f"A field holds characters that cannot be sent. {_SOURCE}",
     "name_missing": f"It has no name at all. {_SOURCE}",
     "account_number_missing": f"It has no account number. {_SOURCE}",
+    "credit_note_needed": (
+        "Raise a credit note in Zoho by hand: negative amounts are not carried there yet."
+    ),
+    "refund_needed": "Enter the refund in Zoho by hand: refunds are not carried there yet.",
+    "price_not_expressible": (
+        "Zoho's prices exclude VAT, and no price without VAT is invoiced as this one: change it by"
+        " a cent or two in your own database, or have Zoho take prices as including VAT."
+    ),
+    "tax_not_in_zoho": (
+        "Make the tax in Zoho (Settings, Taxes) with this name and rate, or correct the configured"
+        " one; then `billing-sync retry {entity} --ids {id}`."
+    ),
+    "tax_unknown": f"The line's tax is none of the configured ones. {_SOURCE}",
+    "not_registered_for_tax": (
+        "The organisation in Zoho charges no VAT: register it there (Settings, Taxes), or correct"
+        " the invoice in your own database."
+    ),
+    "totals_differ": (
+        "Its lines do not come to its totals. Correct it in your own database; if it is right, see"
+        " whether Zoho rounds tax for each line or once, as was confirmed."
+    ),
+    "price_too_precise": f"Zoho rounds a price to the cent before it multiplies. {_SOURCE}",
+    "payment_method_unmapped": (
+        "Add the provider and method to the table of payment ways, then"
+        " `billing-sync retry {entity} --ids {id}`."
+    ),
+    "invoice_left_out": (
+        "Some of its invoices are not sent. Settle that part in Zoho by hand, or move the cut-over"
+        " so that all of them are sent or none."
+    ),
+    "period_lies_across_start": (
+        "Some of its days are the subscription's in Zoho. Correct the period in your own database,"
+        " or void it here and bill the days before the subscription's start by themselves."
+    ),
     "gone_in_zoho": (
         "Somebody deleted or merged it in Zoho. If that was right, nothing is to be done; if"
         " another one took its place, `billing-sync link {entity} {id} ZOHO_ID`."
@@ -126,6 +160,37 @@ _ADVICE: Final[dict[str, str]] = {
     "quota_not_configured": "Run `billing-sync preflight`: it sets the quota up.",
     "preflight_never_ran": "Run `billing-sync preflight` first.",
 }
+
+_ADVICE |= dict.fromkeys(
+    (
+        "activation_date_missing",
+        "amount_missing",
+        "amount_not_positive",
+        "billing_day_impossible",
+        "currency_differs",
+        "date_missing",
+        "invoice_of_another",
+        "invoice_unknown",
+        "line_items_not_a_list",
+        "line_not_an_object",
+        "line_price_missing",
+        "not_an_amount",
+        "number_duplicate",
+        "number_missing",
+        "package_missing",
+        "parts_of_a_cent",
+        "period_start_missing",
+        "plan_code_unusable",
+        "price_not_positive",
+        "quantity_zero",
+        "reference_unusable",
+        "service_type_missing",
+        "share_not_positive",
+        "shares_exceed_amount",
+        "status_unknown",
+    ),
+    f"Its sentence names the column and what is wrong with it. {_SOURCE}",
+)
 
 _BAD_CREDENTIALS: Final = (
     "Zoho does not accept the OAuth client or the refresh token: check client id, client secret,"
