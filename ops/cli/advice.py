@@ -161,7 +161,7 @@ _ADVICE: Final[dict[str, str]] = {
     "preflight_never_ran": "Run `billing-sync preflight` first.",
 }
 
-_ADVICE |= dict.fromkeys(
+_ADVICE_FOR_ROWS: Final = dict.fromkeys(
     (
         "activation_date_missing",
         "amount_missing",
@@ -206,6 +206,7 @@ _ADVICE_FOR_WORDS: Final = dict.fromkeys(
     ),
     _BAD_CREDENTIALS,
 )
+_SAID: Final = {**_ADVICE, **_ADVICE_FOR_ROWS, **_ADVICE_FOR_WORDS}
 
 _ZOHO_REFUSED: Final = (
     "Zoho refuses it with its code {number}: `billing-sync show {entity} {id}` names the field."
@@ -246,13 +247,13 @@ def advice(
     refused = re.fullmatch(r"zoho_(\d+)", code or "")
     if refused:
         return _ZOHO_REFUSED.format(number=refused[1], entity=entity, id=named)
-    words = _ADVICE.get(code or "") or _ADVICE_FOR_WORDS.get(code or "")
+    words = _SAID.get(code or "")
     return (words or _ADVICE_FOR_STATES[state]).format(entity=entity, id=named)
 
 
 def is_known(code: str) -> bool:
     """Say whether there is advice for this very code."""
-    return code in _ADVICE or code in _ADVICE_FOR_WORDS or code.startswith("zoho_")
+    return code in _SAID or code.startswith("zoho_")
 
 
 def wait_in_words(reason: str | None) -> str:
