@@ -27,6 +27,7 @@ class FakeTokens(Tokens):
         self._generation = 1
         self.failure: Exception | None = None
         self.refusals: list[tuple[int, str]] = []
+        self.taken_for: list[tuple[int, str]] = []
 
     def current(self) -> AccessToken:
         if self.failure is not None:
@@ -38,6 +39,9 @@ class FakeTokens(Tokens):
             expires_at=self._clock.now() + timedelta(hours=1),
             minted_at=self._clock.now(),
         )
+
+    def accepted(self, token: AccessToken, module: str) -> None:
+        self.taken_for.append((token.generation, module))
 
     def refused(self, token: AccessToken, module: str) -> AccessToken:
         self.refusals.append((token.generation, module))

@@ -234,6 +234,16 @@ def test_another_modules_refusal_of_a_new_token_is_its_first(office: Office) -> 
     assert worker.refused(fresh, "customers").generation == fresh.generation + 1
 
 
+def test_two_tokens_that_die_in_one_minute_are_no_missing_scope(office: Office) -> None:
+    tokens = office.worker()
+    second = tokens.refused(tokens.current(), "customers")
+    tokens.accepted(second, "customers")
+
+    third = tokens.refused(second, "customers")
+
+    assert third.generation > second.generation
+
+
 def test_a_token_that_dies_an_hour_after_the_last_is_no_missing_scope(office: Office) -> None:
     worker = office.worker()
     fresh = worker.refused(worker.current(), "customers")

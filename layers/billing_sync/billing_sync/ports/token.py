@@ -30,6 +30,9 @@ class Tokens(Protocol):
         :raises Misconfigured: when the credentials are wrong.
         """
 
+    def accepted(self, token: AccessToken, module: str) -> None:
+        """Note that Zoho took `token` for a call of `module`: its scope is there."""
+
     def refused(self, token: AccessToken, module: str) -> AccessToken:
         """Zoho answered 401 for `token` in a module's call: give a newer one, minting if need be.
 

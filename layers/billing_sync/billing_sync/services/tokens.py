@@ -80,6 +80,14 @@ class SharedToken(Tokens):
                 return self._token
             return self._obtain(above=0)
 
+    def accepted(self, token: AccessToken, module: str) -> None:
+        """Forget the module's refusals: a later one means another dead token, not the scope."""
+        if module in self._refused:
+            with self._lock:
+                before = self._refused.get(module)
+                if before is not None and before[0] < token.generation:
+                    del self._refused[module]
+
     def refused(self, token: AccessToken, module: str) -> AccessToken:
         """Give a token newer than the refused one: another worker's, or a new one.
 

@@ -293,6 +293,8 @@ class ZohoBilling(BillingApi):
             failure = self._slow_down(failure, permit, response)
         readable = failure is None or isinstance(failure, Rejected | GoneInZoho)
         self._quota.answered(permit, readable=readable)
+        if readable:
+            self._tokens.accepted(token, operation.module)
         self._log(operation, "answered" if response else "lost", failure, started, response)
         if failure is not None:
             raise failure
