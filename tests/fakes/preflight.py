@@ -13,6 +13,7 @@ from billing_sync.ports import (
     OrganisationFacts,
     OrganisationReads,
     Run,
+    RunCalls,
     RunFiles,
     RunLock,
     SnapshotCounts,
@@ -73,8 +74,20 @@ class FakeRunLock(RunLock):
         self.runs: dict[str, Run] = {}
         self.taken_over: list[str] = []
         self.kept: dict[str, list[Finding]] = {}
+        self.before: RunCalls | None = None
 
-    def begin(self, run_id: str, execution_arn: str, asked: BackfillInput) -> Run:
+    def spent(self) -> RunCalls:
+        return RunCalls(0, 0, 0)
+
+    def begin(
+        self,
+        run_id: str,
+        execution_arn: str,
+        asked: BackfillInput,
+        *,
+        before: RunCalls | None = None,
+    ) -> Run:
+        self.before = before
         if run_id not in self.runs:
             holder = next((run for run in self.runs.values() if run.ended_at is None), None)
             if holder is not None:

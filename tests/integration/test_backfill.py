@@ -305,6 +305,17 @@ def test_only_restricts_a_run_and_all_that_is_given_must_hold(
     assert len(stage.zoho.control.customers()) == expected
 
 
+def test_the_calls_and_the_token_of_its_preflight_are_the_runs(stage: World) -> None:
+    before = stage.worker.runs.spent()
+    stage.worker.api.organisations()
+    asked = BackfillInput()
+
+    stage.worker.runs.begin("first", "arn:first", asked, before=before)
+
+    spent = stage.worker.verification.calls_since("first")
+    assert (spent.calls, spent.tokens_minted) == (1, 1)
+
+
 def test_a_second_run_does_not_begin_while_one_runs(stage: World) -> None:
     begin(stage.worker, "first")
 

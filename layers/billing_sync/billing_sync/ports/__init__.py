@@ -28,7 +28,15 @@ from billing_sync.ports.records import (
     SyncRecords,
     Write,
 )
-from billing_sync.ports.runs import CanaryState, Executions, PlanRow, Run, RunFiles, Runs
+from billing_sync.ports.runs import (
+    CanaryState,
+    Executions,
+    PlanRow,
+    Run,
+    RunCalls,
+    RunFiles,
+    Runs,
+)
 from billing_sync.ports.source import SnapshotCustomer, Snapshots, SnapshotView, Source
 from billing_sync.ports.token import (
     AccessToken,
@@ -41,7 +49,7 @@ from billing_sync.ports.token import (
     TokenState,
     TokenStore,
 )
-from billing_sync.ports.verification import Debtors, RedGroup, RunCalls, RunFigures, Verification
+from billing_sync.ports.verification import Debtors, RedGroup, RunFigures, Verification
 from billing_sync.ports.zoho import BillingApi, Organisations
 
 __all__ = [

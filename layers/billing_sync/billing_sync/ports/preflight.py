@@ -8,7 +8,7 @@ from typing import Protocol
 from billing_sync.domain.remote import CustomerPage, Organisation
 from billing_sync.domain.states import EntityType
 from billing_sync.domain.steps import BackfillInput, Finding, Only, Phase
-from billing_sync.ports.runs import Run
+from billing_sync.ports.runs import Run, RunCalls
 from billing_sync.ports.source import SnapshotView
 
 
@@ -56,8 +56,21 @@ class SourceCheck(Protocol):
 class RunLock(Protocol):
     """One run at a time: the part of `Runs` by which a run begins."""
 
-    def begin(self, run_id: str, execution_arn: str, asked: BackfillInput) -> Run:
-        """Begin the run, or give the one that holds the lock (its id tells which)."""
+    def spent(self) -> RunCalls:
+        """Give what all runs have cost together, by the governor's and the token's counters."""
+
+    def begin(
+        self,
+        run_id: str,
+        execution_arn: str,
+        asked: BackfillInput,
+        *,
+        before: RunCalls | None = None,
+    ) -> Run:
+        """Begin the run, or give the one that holds the lock (its id tells which).
+
+        `before` is what had been spent when the run's preflight began.
+        """
 
     def take_over(self, former_run_id: str) -> None:
         """End a run whose execution does not run any more."""

@@ -58,11 +58,33 @@ class PlanRow:
     to_do: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class RunCalls:
+    """What a run cost, by the governor's own counters."""
+
+    calls: int
+    throttled: int
+    tokens_minted: int
+
+
 class Runs(Protocol):
     """The runs of one organisation, their plans and findings. One run at a time."""
 
-    def begin(self, run_id: str, execution_arn: str, asked: BackfillInput) -> Run:
-        """Begin the run, or give the one that holds the lock (its id tells which)."""
+    def spent(self) -> RunCalls:
+        """Give what all runs have cost together, by the governor's and the token's counters."""
+
+    def begin(
+        self,
+        run_id: str,
+        execution_arn: str,
+        asked: BackfillInput,
+        *,
+        before: RunCalls | None = None,
+    ) -> Run:
+        """Begin the run, or give the one that holds the lock (its id tells which).
+
+        `before` is what had been spent when the run's preflight began.
+        """
 
     def take_over(self, former_run_id: str) -> None:
         """End a run whose execution does not run any more."""

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from billing_sync.domain.states import EntityType, State
 from billing_sync.ports.records import RecordKey
+from billing_sync.ports.runs import RunCalls
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +27,6 @@ class RunFigures:
     created: int
     linked: int
     updated: int
-
-
-@dataclass(frozen=True, slots=True)
-class RunCalls:
-    """What a run cost, by the governor's own counters."""
-
-    calls: int
-    throttled: int
-    tokens_minted: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from billing_sync.ports import (
     Clock,
     Executions,
     OrganisationFacts,
+    RunCalls,
     RunFiles,
     RunLock,
     SnapshotCounts,
@@ -176,11 +177,14 @@ class Preflight:
             if faults:
                 return _refused("InvalidInput", " ".join(faults))
             self._check_database(database, asked, checked)
+        before = (
+            database.runs.spent() if database and checked.may_use(FOR_ZOHO | FOR_THE_LOCK) else None
+        )
         self._check_the_rest(database, asked, checked)
         against = [one for one in checked.findings if _stops(one, asked.mode)]
         if against or database is None or checked.organisation is None:
             return _refused("PreflightRefused", _why(against), _counts(checked.findings))
-        return self._begin(database, asked, execution, checked, checked.organisation)
+        return self._begin(database, asked, execution, checked, checked.organisation, before)
 
     # ------------------------------------------------------------------------------------- lock
 
@@ -213,10 +217,11 @@ class Preflight:
         execution: Execution,
         checked: _Checked,
         organisation: Organisation,
+        before: RunCalls | None,
     ) -> PreflightAnswer:
         runs = database.runs
         for _ in range(LOCK_ATTEMPTS):
-            run = runs.begin(execution.name, execution.arn, asked)
+            run = runs.begin(execution.name, execution.arn, asked, before=before)
             if run.run_id == execution.name:
                 break
             if self._executions.is_running(run.execution_arn):

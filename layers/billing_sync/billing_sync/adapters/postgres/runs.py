@@ -20,7 +20,7 @@ from billing_sync.domain.steps import (
     Severity,
 )
 from billing_sync.domain.timing import Timing
-from billing_sync.ports import CanaryState, PlanRow, RecordKey, Run
+from billing_sync.ports import CanaryState, PlanRow, RecordKey, Run, RunCalls
 
 SELECT_RUN: Final = """
     SELECT run_id, execution_arn, mode, phases, only_filter, step, cursor, loops, stop_requested,
@@ -49,8 +49,32 @@ class PostgresRuns:
         self._organisation_id = organisation_id
         self._timing = timing
 
-    def begin(self, run_id: str, execution_arn: str, asked: BackfillInput) -> Run:
-        """Begin the run; where another one holds the lock, give that one."""
+    def spent(self) -> RunCalls:
+        """Give what all runs have cost together, by the governor's and the token's counters."""
+        with one_statement(self._engine) as connection:
+            row = connection.execute(
+                text("""SELECT coalesce(sum(calls_taken), 0) AS calls,
+                               coalesce(sum(answers_429), 0) AS throttled,
+                               (SELECT coalesce(sum(tokens_minted), 0)
+                                FROM billing_sync.token) AS tokens_minted
+                        FROM billing_sync.quota WHERE organisation_id = :organisation_id"""),
+                self._org(),
+            ).one()
+        return RunCalls(int(row.calls), int(row.throttled), int(row.tokens_minted))
+
+    def begin(
+        self,
+        run_id: str,
+        execution_arn: str,
+        asked: BackfillInput,
+        *,
+        before: RunCalls | None = None,
+    ) -> Run:
+        """Begin the run; where another one holds the lock, give that one.
+
+        `before` is what had been spent when the run's preflight began: its calls are the run's.
+        """
+        before = before or self.spent()
         try:
             with self._engine.begin() as connection:
                 connection.execute(
@@ -59,12 +83,7 @@ class PostgresRuns:
                             (organisation_id, run_id, execution_arn, mode, phases, only_filter,
                              calls_before, throttled_before, tokens_before)
                         VALUES (:organisation_id, :run_id, :arn, :mode, :phases,
-                                CAST(:only AS jsonb),
-                                coalesce((SELECT calls_taken FROM billing_sync.quota
-                                          WHERE organisation_id = :organisation_id), 0),
-                                coalesce((SELECT answers_429 FROM billing_sync.quota
-                                          WHERE organisation_id = :organisation_id), 0),
-                                coalesce((SELECT sum(tokens_minted) FROM billing_sync.token), 0))
+                                CAST(:only AS jsonb), :calls, :throttled, :tokens_minted)
                         ON CONFLICT (organisation_id, run_id) DO NOTHING"""),
                     {
                         **self._run(run_id),
@@ -72,6 +91,9 @@ class PostgresRuns:
                         "mode": asked.mode.value,
                         "phases": [phase.value for phase in asked.phases],
                         "only": asked.only.model_dump_json(exclude_defaults=True),
+                        "calls": before.calls,
+                        "throttled": before.throttled,
+                        "tokens_minted": before.tokens_minted,
                     },
                 )
         except IntegrityError:
@@ -80,7 +102,7 @@ class PostgresRuns:
                     text(SELECT_RUN + " AND ended_at IS NULL"), self._org()
                 ).one_or_none()
             if row is None:  # it ended between the two statements
-                return self.begin(run_id, execution_arn, asked)
+                return self.begin(run_id, execution_arn, asked, before=before)
             return _run(row)
         return self.get(run_id)
 
