@@ -10,6 +10,7 @@ from ops.fake_zoho import (
     products,
     subscription_views,
 )
+from ops.fake_zoho.formats import day
 from ops.fake_zoho.organisation import Organisation
 from ops.fake_zoho.replies import JsonObject
 from ops.fake_zoho.shelf import Record
@@ -39,10 +40,13 @@ def _records(organisation: Organisation) -> Iterator[tuple[str, JsonObject, Reco
     for plan in organisation.plans.all():
         yield "plans", plans.detail(plan, config), plan
     for subscription in organisation.subscriptions.all():
-        yield "subscriptions", subscription_views.detail(subscription, organisation), subscription
+        shown = subscription_views.detail(subscription, organisation)
+        shown |= {"_cancelled_on": day(subscription.cancelled_on)}
+        yield "subscriptions", shown, subscription
     for invoice in organisation.invoices.all():
         shown = invoice_views.created(invoice, organisation)
         shown |= invoice_views.detail(invoice, organisation)
         yield "invoices", shown | {"_subscription_id": invoice.subscription_id}, invoice
     for payment in organisation.payments.all():
-        yield "payments", payments.detail(payment, organisation), payment
+        shown = payments.detail(payment, organisation)
+        yield "payments", shown | {"_account_id": payment.account_id}, payment

@@ -20,6 +20,14 @@ def created(invoice: Invoice, organisation: Organisation) -> JsonObject:
     return _both(invoice, organisation) | {
         "invoice_number": invoice.number,
         "date": invoice.issued_on.isoformat(),
+        "invoice_items": [
+            _created_line(line, place, organisation)
+            for place, line in enumerate(invoice.lines, start=1)
+        ],
+        "payment_terms": invoice.payment_terms,
+        "payment_terms_label": invoice.payment_terms_label,
+        "reference_number": invoice.texts["reference_number"],
+        "is_inclusive_tax": invoice.is_inclusive_tax,
         "currency_id": f"{config.id_prefix}000000000097",
         "exchange_rate": 1.0,
         "discount": 0.0,
@@ -47,8 +55,12 @@ def detail(invoice: Invoice, organisation: Organisation) -> JsonObject:
     return _both(invoice, organisation) | {
         "number": invoice.number,
         "invoice_date": invoice.issued_on.isoformat(),
+        "email": organisation.customers.get(invoice.customer_id).profile["email"],
         "transaction_type": invoice.transaction_type,
         **currency(invoice.currency_code, config),
+        "invoice_items": [
+            _line(line, organisation) | {"code": line.code} for line in invoice.lines
+        ],
         "coupons": [],
         "credits": [
             {
@@ -76,7 +88,6 @@ def row(invoice: Invoice, organisation: Organisation) -> JsonObject:
         "invoice_number": invoice.number,
         "status": invoice.status(organisation.today()),
         "invoice_date": invoice.issued_on.isoformat(),
-        "date": invoice.issued_on.isoformat(),
         "due_date": invoice.due_date.isoformat(),
         "customer_id": invoice.customer_id,
         "customer_name": customer.profile["display_name"],
@@ -101,18 +112,10 @@ def _both(invoice: Invoice, organisation: Organisation) -> JsonObject:
         "ach_payment_initiated": False,
         "status": invoice.status(organisation.today()),
         "due_date": invoice.due_date.isoformat(),
-        "payment_terms": invoice.payment_terms,
-        "payment_terms_label": invoice.payment_terms_label,
         "payment_expected_date": "",
-        "reference_number": invoice.texts["reference_number"],
         "customer_id": invoice.customer_id,
         "customer_name": customer.profile["display_name"],
-        "email": customer.profile["email"],
         "currency_code": invoice.currency_code,
-        "is_inclusive_tax": invoice.is_inclusive_tax,
-        "invoice_items": [
-            _line(line, place, organisation) for place, line in enumerate(invoice.lines, start=1)
-        ],
         "sub_total": money(invoice.sub_total, config),
         "tax_total": money(invoice.tax_total, config),
         "total": money(invoice.total, config),
@@ -130,21 +133,25 @@ def _both(invoice: Invoice, organisation: Organisation) -> JsonObject:
     }
 
 
-def _line(line: InvoiceLine, place: int, organisation: Organisation) -> JsonObject:
+def _line(line: InvoiceLine, organisation: Organisation) -> JsonObject:
     config = organisation.config
     return {
         "item_id": line.item_id,
         "product_id": line.product_id,
-        "code": line.code,
         "name": line.name,
         "description": line.description,
-        "item_order": place,
         "price": money(line.price, config),
         "quantity": _number(line.quantity),
-        "unit": line.unit,
         "discount_amount": money(line.discount, config),
         "item_total": money(line.amount, config),
         "tax_id": line.tax.tax_id if line.tax else "",
+    }
+
+
+def _created_line(line: InvoiceLine, place: int, organisation: Organisation) -> JsonObject:
+    return _line(line, organisation) | {
+        "item_order": place,
+        "unit": line.unit,
         "tax_name": line.tax.tax_name if line.tax else "",
         "tax_type": "tax" if line.tax else "",
         "tax_percentage": float(line.tax.tax_percentage) if line.tax else 0.0,

@@ -1,7 +1,7 @@
 """The payments module of the API. Its list is not in Zoho's description, but was seen to work."""
 
 from ops.fake_zoho import custom_fields
-from ops.fake_zoho.formats import currency, money, timestamp
+from ops.fake_zoho.formats import currency, money
 from ops.fake_zoho.listing import ListOf, day_filters
 from ops.fake_zoho.organisation import Organisation
 from ops.fake_zoho.payment import Payment
@@ -19,7 +19,6 @@ def row(payment: Payment, organisation: Organisation) -> JsonObject:
         "payment_mode": payment.payment_mode,
         "amount": money(payment.amount, config),
         "amount_refunded": 0.0,
-        "unused_amount": money(payment.unapplied, config),
         "bank_charges": money(payment.bank_charges, config),
         "date": payment.date.isoformat(),
         "status": "success",
@@ -29,8 +28,6 @@ def row(payment: Payment, organisation: Organisation) -> JsonObject:
         "customer_name": customer.profile["display_name"],
         "email": customer.profile["email"],
         **currency(payment.currency_code, config),
-        "created_time": timestamp(payment.created_time, config),
-        "updated_time": timestamp(payment.updated_time, config),
     }
 
 
@@ -38,9 +35,6 @@ def detail(payment: Payment, organisation: Organisation) -> JsonObject:
     """Show a payment as create, update and get do."""
     config = organisation.config
     return row(payment, organisation) | {
-        "exchange_rate": float(payment.exchange_rate),
-        "account_id": payment.account_id,
-        "tax_account_id": payment.tax_account_id,
         "autotransaction": {},
         "invoices": _invoices(payment, organisation),
         "custom_fields": custom_fields.shown(payment.custom_values, config.payment_custom_fields),

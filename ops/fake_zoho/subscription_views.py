@@ -11,16 +11,14 @@ from ops.fake_zoho.tax import Taxed, apply_tax, find_tax
 
 IN_CUSTOMER = (
     "display_name",
-    "salutation",
     "first_name",
     "last_name",
     "email",
     "company_name",
-    "billing_address",
-    "shipping_address",
     "payment_terms",
     "payment_terms_label",
 )
+IN_ADDRESS = ("attention", "street", "city", "state", "zip", "country", "fax")
 
 
 def detail(subscription: Subscription, organisation: Organisation) -> JsonObject:
@@ -40,7 +38,11 @@ def detail(subscription: Subscription, organisation: Organisation) -> JsonObject
         "payment_terms_label": subscription.payment_terms_label,
         "can_add_bank_account": False,
         "customer": {"customer_id": customer.customer_id}
-        | {name: customer.profile[name] for name in IN_CUSTOMER},
+        | {name: customer.profile[name] for name in IN_CUSTOMER}
+        | {
+            kind: {name: customer.profile[kind][name] for name in IN_ADDRESS}
+            for kind in ("billing_address", "shipping_address")
+        },
         "custom_fields": custom_fields.shown(
             subscription.custom_values, config.subscription_custom_fields
         ),
@@ -100,7 +102,6 @@ def _both(subscription: Subscription, terms: Terms, organisation: Organisation) 
         "last_billing_at": day(subscription.last_billed_on),
         "next_billing_at": day(subscription.next_billing_on),
         "expires_at": day(subscription.expires_on),
-        "cancelled_at": day(subscription.cancelled_on),
         "interval": terms.interval,
         "interval_unit": terms.interval_unit,
         "auto_collect": subscription.auto_collect,
@@ -126,7 +127,6 @@ def _plan(terms: Terms, organisation: Organisation) -> JsonObject:
         "plan_description": terms.description,
         "tax_id": terms.tax_id,
         "trial_days": terms.trial_days,
-        "billing_cycles": terms.billing_cycles,
     }
 
 

@@ -22,7 +22,8 @@ def test_payment_is_answered_with_what_it_paid(books: Books) -> None:
     assert (payment["amount"], payment["status"]) == (1150.0, "success")
     assert (payment["payment_mode"], payment["date"]) == ("banktransfer", "2026-01-15")
     assert payment["reference_number"] == "PAY-1"
-    assert payment["account_id"] == "4815162000000000361"
+    (held,) = books.zoho.control.state().payments
+    assert held["_account_id"] == "4815162000000000361"
     assert payment["invoices"] == [
         {
             "invoice_id": invoice["invoice_id"],
