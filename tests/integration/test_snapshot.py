@@ -12,13 +12,16 @@ import pytest
 from billing_sync.domain.errors import NotNow, Unavailable
 from billing_sync.domain.states import EntityType
 from ops.fake_zoho import BadGateway, SeedCustomer, Throttled
-from ops.local_stack.postgres import Database
+from ops.local_stack.postgres import SUPERUSER, Database
 from tests.records import calls, put, sql
 from tests.world import World, world
 
 CUSTOMER = EntityType.CUSTOMER
 JOHAN = "CT-2025-00004"
 EARLIER = datetime(2024, 2, 1, tzinfo=UTC)
+WAITING_FOR_A_LOCK = """
+    SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
 
 
 @pytest.fixture
@@ -270,6 +273,29 @@ def test_ten_workers_that_begin_at_once_begin_one_walk(w: World) -> None:
 
     with ThreadPoolExecutor(10) as pool:
         assert len(set(pool.map(begin, range(10)))) == 1
+
+
+def test_a_walk_that_is_forgotten_while_a_page_is_stored_neither_deadlocks_nor_keeps_it(
+    w: World,
+) -> None:
+    seed(w, {"display_name": "Anna"}, {"display_name": "Ben"})
+    walk = w.worker.take_snapshot.begin()
+    assert not w.worker.take_snapshot.advance(iter([True, False]).__next__)
+    rows = w.worker.take_snapshot._rows(w.worker.api.list_customers(1).rows)
+
+    with w.database.connect(SUPERUSER) as other, ThreadPoolExecutor(1) as pool:
+        with other.transaction():
+            other.execute("DELETE FROM billing_sync.snapshots")
+            stored = pool.submit(
+                w.worker.snapshots.store_page, CUSTOMER, walk.snapshot_id, 1, rows, is_last=True
+            )
+            while not sql(w.database, WAITING_FOR_A_LOCK):
+                assert not stored.done()
+            other.execute("DELETE FROM billing_sync.snapshot_customers")
+        stored.result()
+
+    w.worker.snapshots.store_detail(walk.snapshot_id, rows[0])
+    assert w.worker.snapshots.count(walk.snapshot_id) == 0
 
 
 def test_another_organisations_snapshot_is_not_ours(w: World) -> None:

@@ -131,11 +131,13 @@ class PostgresSnapshots:
         *,
         is_last: bool,
     ) -> None:
-        """Store a page and move on; a page that was stored twice is the same page."""
+        """Store a page and move on; a page that was stored twice is the same page.
+
+        The snapshot before its rows, as in `begin`: in the other order the two deadlock. A worker
+        whose snapshot was forgotten meanwhile stores nothing.
+        """
         with self._engine.begin() as connection:
-            if rows:
-                connection.execute(UPSERT, [self._row(snapshot_id, row) for row in rows])
-            connection.execute(
+            kept = connection.execute(
                 text("""UPDATE billing_sync.snapshots SET
                             next_page = greatest(next_page, :page + 1), calls = calls + 1,
                             pages_completed_at = CASE WHEN :is_last THEN clock_timestamp() END
@@ -148,6 +150,8 @@ class PostgresSnapshots:
                     "is_last": is_last,
                 },
             )
+            if rows and kept.rowcount:
+                connection.execute(UPSERT, [self._row(snapshot_id, row) for row in rows])
 
     def unread_details(self, snapshot_id: int, limit: int) -> list[str]:
         """Give customers that show no account number and that no record of ours knows."""
@@ -174,12 +178,13 @@ class PostgresSnapshots:
     def store_detail(self, snapshot_id: int, row: SnapshotCustomer) -> None:
         """Store what a customer's own page says, its custom field above all."""
         with self._engine.begin() as connection:
-            connection.execute(UPSERT, self._row(snapshot_id, row))
-            connection.execute(
+            kept = connection.execute(
                 text("""UPDATE billing_sync.snapshots SET calls = calls + 1
                         WHERE organisation_id = :organisation_id AND snapshot_id = :snapshot_id"""),
                 {"organisation_id": self._organisation_id, "snapshot_id": snapshot_id},
             )
+            if kept.rowcount:
+                connection.execute(UPSERT, self._row(snapshot_id, row))
 
     def carry_details(self, snapshot_id: int) -> None:
         """Take over what the last complete snapshot read of customers' own pages."""
