@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from billing_sync.domain.states import State
+from billing_sync.domain.states import EntityType, State
 from billing_sync.ports import Priority, RecordKey
 from ops.fake_zoho import (
     AnswerDelayed,
@@ -158,6 +158,38 @@ def test_a_429_of_any_code_uses_up_no_attempt_and_makes_one_customer(w: World, c
     assert outcome.wait is not None
     assert closed_as(w.database, johan(w)) == ["refused"]
     assert w.in_zoho(JOHAN) == []
+
+
+def test_what_a_proof_found_twice_is_not_made_once_more_from_an_older_snapshot(w: World) -> None:
+    lose(w)
+    by_hand = {
+        "display_name": "Johan, by hand",
+        "custom_fields": [{"label": "Account Number", "value": JOHAN}],
+    }
+    now = datetime.now(UTC)
+    [stranger] = w.zoho.control.seed([SeedCustomer(profile=by_hand, created_time=now)])
+    prove(w)
+    assert (w.record(JOHAN).state, w.record(JOHAN).code) == ("ambiguous", "duplicate")
+    candidates = w.record(JOHAN).candidates
+
+    w.sql("UPDATE customers SET phone = '+27215559999' WHERE account_number = :a", a=JOHAN)
+    w.worker.records.signal(johan(w))
+    w.zoho.control.arm(Throttled(operation="list_customers"))
+    assert w.sync(JOHAN).state is State.RETRYING
+    make_due(w.database, johan(w))
+    w.sql("UPDATE billing_sync.quota SET blocked_until = NULL")
+    outcome = w.sync(JOHAN)
+
+    assert (outcome.state, outcome.code) == (State.AMBIGUOUS, "duplicate")
+    assert w.record(JOHAN).candidates == candidates
+    assert calls(w.zoho).count("create_customer") == 1
+    # Once a person has cleared up, what is left is linked.
+    w.zoho.fake.organisation().customers.delete(stranger)
+    w.worker.operations.retry(
+        EntityType.CUSTOMER, ids=[], states=[State.AMBIGUOUS], code=None, by="thandi"
+    )
+    assert w.sync(JOHAN).change == "linked"
+    assert w.record(JOHAN).zoho_id == w.in_zoho(JOHAN)[0]["customer_id"]
 
 
 # ----------------------------------------------------------------------------- what proves nothing

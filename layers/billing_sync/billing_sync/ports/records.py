@@ -40,7 +40,10 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to work on a record until the lease ends, and what the claim found there."""
+    """The right to work on a record until the lease ends, and what the claim found there.
+
+    `found_intents` are creates of the past that a proof found in Zoho.
+    """
 
     record: RecordKey
     claim_id: str
@@ -55,6 +58,7 @@ class Claim:
     candidates: tuple[str, ...]
     create_anyway: bool
     open_intents: tuple[Intent, ...]
+    found_intents: tuple[Intent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

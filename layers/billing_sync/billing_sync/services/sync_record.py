@@ -47,7 +47,7 @@ from billing_sync.ports import (
     SyncRecords,
     Write,
 )
-from billing_sync.services.rules import EntityRules, Remote, Source
+from billing_sync.services.rules import EntityRules, Found, Remote, Source
 
 PROOF_AGAIN: Final = 60.0
 """Unscaled seconds until a proof whose look-up failed is tried again."""
@@ -238,7 +238,7 @@ class _Attempt:
         return self._send(self._update(source, zoho_id), change="updated")
 
     def _find_or_create(self, source: Source) -> Outcome:
-        found = self._rules.find(source)
+        found = self._found_by_a_proof() or self._rules.find(source)
         if found.link is not None:
             return self._link(source, found.link)
         if found.candidates and not (self._claim.create_anyway and found.may_create_anyway):
@@ -249,6 +249,20 @@ class _Attempt:
                 candidates=found.candidates,
             )
         return self._send(self._create(source), change="created")
+
+    def _found_by_a_proof(self) -> Found | None:
+        """Look again for what a proof found and this record could not take: it was not alone.
+
+        A snapshot may be older than that create: it would answer «none», and make another one.
+        """
+        if not self._claim.found_intents:
+            return None
+        remotes = self._rules.look_up(self._claim.found_intents[0])
+        zoho_ids = tuple(remote.zoho_id for remote in remotes)
+        if len(zoho_ids) > 1:
+            return Found(candidates=zoho_ids, code="duplicate", why=f"{len(zoho_ids)} with its key")
+        # None is left: a person has deleted them.
+        return Found(link=zoho_ids[0], why="made by us") if zoho_ids else None
 
     def _link(self, source: Source, zoho_id: str, intent: Intent | None = None) -> Outcome:
         """Take over a record that is in Zoho already; our non-empty fields win, in one PUT."""

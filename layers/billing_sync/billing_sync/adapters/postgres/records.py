@@ -124,11 +124,15 @@ WHY_NOT: Final = text("""
       AND entity_id = :entity_id
 """)
 
-OPEN_INTENTS: Final = text("""
-    SELECT intent_id, step, method, key, figures, fingerprint, zoho_id, sent_at
+# Besides those in flight, the creates that a proof found: what they made is in Zoho, whether or not
+# the record could take its id.
+INTENTS: Final = text("""
+    SELECT intent_id, step, method, key, figures, fingerprint, zoho_id, sent_at,
+           closed_at IS NULL AS is_open
     FROM billing_sync.intents
     WHERE organisation_id = :organisation_id AND entity_type = :entity_type
-      AND entity_id = :entity_id AND closed_at IS NULL
+      AND entity_id = :entity_id
+      AND (closed_at IS NULL OR closed_as = 'found' AND method = 'create')
     ORDER BY intent_id
 """)
 
@@ -362,7 +366,7 @@ class PostgresRecords:
                 if row is not None:
                     # A statement of its own: it must see what the former holder committed while
                     # we waited for its row lock.
-                    intents = self._intents(connection, key)
+                    intents = connection.execute(INTENTS, key).all()
                     return _claim(record, claim_id, row, intents)
                 connection.execute(EXPIRE_ONE, {**key, "proof_due": self._timing.proof_due_seconds})
                 why = connection.execute(WHY_NOT, key).one()
@@ -661,10 +665,6 @@ class PostgresRecords:
             "entity_id": record.entity_id,
         }
 
-    @staticmethod
-    def _intents(connection: Connection, key: dict[str, Any]) -> tuple[Intent, ...]:
-        return tuple(_intent(row) for row in connection.execute(OPEN_INTENTS, key))
-
 
 def log_values(organisation_id: str, entry: LogEntry) -> dict[str, Any]:
     """Give the values of `INSERT_LOG`; preflight tries the very row that a run will write."""
@@ -705,7 +705,7 @@ def _intent(row: Row[Any]) -> Intent:
     )
 
 
-def _claim(record: RecordKey, claim_id: str, row: Row[Any], intents: tuple[Intent, ...]) -> Claim:
+def _claim(record: RecordKey, claim_id: str, row: Row[Any], intents: Sequence[Row[Any]]) -> Claim:
     return Claim(
         record=record,
         claim_id=claim_id,
@@ -719,7 +719,8 @@ def _claim(record: RecordKey, claim_id: str, row: Row[Any], intents: tuple[Inten
         sentence=row.sentence,
         candidates=tuple(row.candidates),
         create_anyway=row.create_anyway,
-        open_intents=intents,
+        open_intents=tuple(_intent(intent) for intent in intents if intent.is_open),
+        found_intents=tuple(_intent(intent) for intent in intents if not intent.is_open),
     )
 
 
