@@ -17,17 +17,21 @@ from ops.fake_zoho.shelf import Shelf
 
 class Receivables:
     def __init__(self, premises: Premises, customers: CustomerBook) -> None:
-        self.invoices: Shelf[Invoice] = Shelf("Invoice", premises, lambda one: one.invoice_id)
-        self.payments: Shelf[Payment] = Shelf("Payment", premises, lambda one: one.payment_id)
+        self.invoices: Shelf[Invoice] = Shelf(
+            "Invoice", premises, lambda one: one.invoice_id, lambda one: one.customer_id
+        )
+        self.payments: Shelf[Payment] = Shelf(
+            "Payment", premises, lambda one: one.payment_id, lambda one: one.customer_id
+        )
         self._premises = premises
         self._customers = customers
         self._credit_uses = 0
 
     def invoices_of(self, customer_id: str) -> list[Invoice]:
-        return [one for one in self.invoices.all() if one.customer_id == customer_id]
+        return self.invoices.of(customer_id)
 
     def payments_of(self, customer_id: str) -> list[Payment]:
-        return [one for one in self.payments.all() if one.customer_id == customer_id]
+        return self.payments.of(customer_id)
 
     def payments_on(self, invoice: Invoice) -> list[tuple[Payment, Application]]:
         """Tell which payments were applied, at once: unlike lists, an invoice is never late."""

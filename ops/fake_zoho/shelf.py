@@ -23,18 +23,32 @@ class Record:
 
 
 class Shelf[Kept: Record]:
-    """No method awaits: each is one commit."""
+    """Keep records by their key and, where they have one, by their owner, who never changes.
 
-    def __init__(self, resource: str, premises: Premises, key: Callable[[Kept], str]) -> None:
+    No method awaits: each is one commit.
+    """
+
+    def __init__(
+        self,
+        resource: str,
+        premises: Premises,
+        key: Callable[[Kept], str],
+        owner: Callable[[Kept], str] = lambda _: "",
+    ) -> None:
         self.index: LaggingIndex[Kept] = LaggingIndex(premises.switches, premises.clock)
         self._resource = resource
         self._premises = premises
         self._key = key
+        self._owner = owner
         self._records: dict[str, Kept] = {}
+        self._owned: dict[str, dict[str, Kept]] = {}
 
     def all(self) -> list[Kept]:
         """Return all records, those that the index does not show yet included."""
         return list(self._records.values())
+
+    def of(self, owner: str) -> list[Kept]:
+        return list(self._owned.get(owner, {}).values())
 
     def holds(self, key: str) -> bool:
         return key in self._records
@@ -48,6 +62,7 @@ class Shelf[Kept: Record]:
     def add(self, record: Kept) -> None:
         """Keep a new record; lists show at once what was made by hand, before anything ran."""
         self._records[self._key(record)] = record
+        self._owned.setdefault(self._owner(record), {})[self._key(record)] = record
         self.index.put(self._key(record), record, at_once=not record.by_api)
 
     def written(self, record: Kept) -> None:
@@ -67,6 +82,7 @@ class Shelf[Kept: Record]:
                 self.index.put(key, record, at_once=True)
 
     def remove(self, key: str) -> None:
-        self.get(key)
+        record = self.get(key)
         del self._records[key]
+        del self._owned[self._owner(record)][key]
         self.index.put(key, None)

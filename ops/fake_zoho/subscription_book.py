@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from ops.fake_zoho import billing_terms
 from ops.fake_zoho.body import read, require
+from ops.fake_zoho.catalogue import Catalogue
 from ops.fake_zoho.config import SeedSubscription
 from ops.fake_zoho.custom_fields import read_values
 from ops.fake_zoho.customer_book import CustomerBook
@@ -25,8 +26,7 @@ from ops.fake_zoho.replies import JsonObject, does_not_exist, invalid_value
 from ops.fake_zoho.rules import Rule, against
 from ops.fake_zoho.shelf import Shelf
 from ops.fake_zoho.subscription import ALIVE, Subscription, Terms
-from ops.fake_zoho.subscription_body import PlanPart, Postponement, Reference, SubscriptionBody
-from ops.fake_zoho.tax import find_tax
+from ops.fake_zoho.subscription_body import Postponement, Reference, SubscriptionBody
 
 
 class SubscriptionBook:
@@ -42,11 +42,13 @@ class SubscriptionBook:
     ) -> None:
         self._premises = premises
         self._customers = customers
-        self._products = products
-        self._plans = plans
+        self._catalogue = Catalogue(premises, products, plans)
         self._invoices = invoices
         self.shelf: Shelf[Subscription] = Shelf(
-            "Subscription", premises, lambda one: one.subscription_id
+            "Subscription",
+            premises,
+            lambda one: one.subscription_id,
+            lambda one: one.customer_id,
         )
         self._numbered = 0
         self.index = self.shelf.index
@@ -58,7 +60,7 @@ class SubscriptionBook:
         return self.shelf.get(subscription_id)
 
     def of_customer(self, customer_id: str) -> list[Subscription]:
-        return [one for one in self.all() if one.customer_id == customer_id]
+        return self.shelf.of(customer_id)
 
     def of_plan(self, plan_code: str) -> list[Subscription]:
         return [one for one in self.all() if one.terms.plan_code == plan_code]
@@ -70,7 +72,7 @@ class SubscriptionBook:
         if body.auto_collect:
             raise against(Rule.NO_CARD)
         # All that can be refused is refused before a new customer is made: all or nothing.
-        terms = self._terms(body)
+        terms = self._catalogue.terms(body.plan)
         if body.customer is not None:
             customer_id = self._customers.create(body.customer, by).customer_id
         else:
@@ -83,7 +85,9 @@ class SubscriptionBook:
 
     def seed(self, made: SeedSubscription, customer_id: str) -> Subscription:
         body = self._read(made.profile)
-        subscription = self._new(body, customer_id, self._terms(body), made.created_by)
+        subscription = self._new(
+            body, customer_id, self._catalogue.terms(body.plan), made.created_by
+        )
         subscription.created_time = subscription.updated_time = made.created_time
         subscription.by_api = False
         self.shelf.add(subscription)
@@ -102,7 +106,7 @@ class SubscriptionBook:
         body = self._read(sent)
         if body.auto_collect and "auto_collect" in body.model_fields_set:
             raise against(Rule.NO_CARD)
-        terms = self._terms(body, subscription.terms)
+        terms = self._catalogue.terms(body.plan, subscription.terms)
         custom_values = self._custom_values(body)
         if body.end_of_term and subscription.status != "future":
             subscription.scheduled = terms
@@ -334,34 +338,6 @@ class SubscriptionBook:
                 raise does_not_exist(resource)
         return body
 
-    def _terms(self, body: SubscriptionBody, now: Terms | None = None) -> Terms:
-        part = body.plan
-        if part is None:
-            raise invalid_value("plan")
-        plan = self._plans.get(part.plan_code)
-        if plan.status != "active" and (now is None or now.plan_code != plan.plan_code):
-            raise against(Rule.PLAN_INACTIVE)
-        tax_id = part.tax_id or plan.terms.tax_id
-        find_tax(tax_id, self._premises.config)
-        product = self._products.get(plan.product_id)
-        own = plan.terms
-        config = self._premises.config
-        return Terms(
-            plan_code=plan.plan_code,
-            plan_name=own.name,
-            product_id=product.product_id,
-            product_name=product.name,
-            description=part.plan_description or own.description,
-            price=own.recurring_price if part.price is None else rounded(part.price, config),
-            quantity=part.quantity,
-            setup_fee=rounded(_setup_fee(part, own.setup_fee), config),
-            interval=own.interval,
-            interval_unit=own.interval_unit,
-            billing_cycles=part.billing_cycles or own.billing_cycles,
-            trial_days=_trial_days(part, own.trial_period),
-            tax_id=tax_id,
-        )
-
     def _custom_values(self, body: SubscriptionBody) -> JsonObject:
         return read_values(body.custom_fields, self._premises.config.subscription_custom_fields)
 
@@ -398,15 +374,3 @@ class SubscriptionBook:
             updated_time=now,
             created_by=by,
         )
-
-
-def _setup_fee(part: PlanPart, own: Decimal) -> Decimal:
-    if part.exclude_setup_fee:
-        return Decimal(0)
-    return own if part.setup_fee is None else part.setup_fee
-
-
-def _trial_days(part: PlanPart, own: int) -> int:
-    if part.exclude_trial:
-        return 0
-    return own if part.trial_days is None else part.trial_days
