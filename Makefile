@@ -97,6 +97,12 @@ check: lint types template ## Everything that CI checks besides the tests
 test: install ## Run all tests in one process; PYTEST_ARGS is passed on
 	@$(PYTHON) -m pytest $(PYTEST_ARGS)
 
+# Not a part of `make test`, which plays one short round only (tests/faults/test_campaign.py).
+.PHONY: campaign
+campaign: $(DEV) ## Play random rounds of faults and kills: CAMPAIGN_MINUTES=10 SEED=.. ROUND=..
+	@$(PYTHON) -m tests.campaign --minutes $(or $(CAMPAIGN_MINUTES),10) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(ROUND),--round $(ROUND))
+
 .PHONY: demo
 demo: install ## Show the customers' backfill from end to end, from empty data
 	@$(PYTHON) -m ops.demo
