@@ -21,8 +21,8 @@ from billing_sync.domain.catalogue import (
     read_package,
     read_product,
 )
-from billing_sync.domain.customers import MatchKind
 from billing_sync.domain.errors import Unsendable
+from billing_sync.domain.matching import MatchKind
 from billing_sync.domain.remote import RemotePlan, RemoteProduct
 from billing_sync.domain.source import Package
 from billing_sync.domain.tax import MoneyRules, Prices, Rounding, Taxes, TaxKind, TaxRate

@@ -12,10 +12,6 @@ from hypothesis import strategies as st
 from billing_sync.domain.comparing import fingerprint, same_email, same_name, same_phone
 from billing_sync.domain.customers import (
     Candidate,
-    DisplayNames,
-    MatchKind,
-    Sendable,
-    Skip,
     candidate_names,
     customer_name,
     differing_fields,
@@ -23,7 +19,10 @@ from billing_sync.domain.customers import (
     match_customer,
     read_customer,
 )
+from billing_sync.domain.display_names import DisplayNames
 from billing_sync.domain.errors import Unsendable
+from billing_sync.domain.matching import MatchKind
+from billing_sync.domain.reading import Sendable, Skip
 from billing_sync.domain.remote import RemoteCustomer
 from billing_sync.domain.source import Customer
 

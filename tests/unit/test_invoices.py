@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing_sync.domain.customers import MatchKind, Sendable, Skip
 from billing_sync.domain.errors import Unsendable
 from billing_sync.domain.invoices import (
     InvoiceReading,
@@ -26,9 +25,11 @@ from billing_sync.domain.invoices import (
     read_invoice,
     withdraw,
 )
+from billing_sync.domain.matching import MatchKind
 from billing_sync.domain.money import figure, read_json
 from billing_sync.domain.ownership import Owner
 from billing_sync.domain.parents import CustomerInZoho
+from billing_sync.domain.reading import Sendable, Skip
 from billing_sync.domain.remote import RemoteInvoice
 from billing_sync.domain.source import Invoice
 from billing_sync.domain.tax import (

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing_sync.domain.customers import DisplayNames
+from billing_sync.domain.display_names import DisplayNames
 
 ACCOUNT_NUMBERS = st.from_regex(r"CT-\d{4}-\d{5}", fullmatch=True)
 NAMES = st.text(min_size=1, max_size=60)

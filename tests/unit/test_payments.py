@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing_sync.domain.customers import MatchKind, Sendable, Skip
 from billing_sync.domain.errors import Unsendable
+from billing_sync.domain.matching import MatchKind
 from billing_sync.domain.money import total_of
 from billing_sync.domain.ownership import Owner, Ownership, Span, owner_of
 from billing_sync.domain.parents import CustomerInZoho
@@ -32,6 +32,7 @@ from billing_sync.domain.payments import (
     read_payment,
     shares_of,
 )
+from billing_sync.domain.reading import Sendable, Skip
 from billing_sync.domain.remote import RemoteInvoice, RemotePayment, RemoteTransaction
 from billing_sync.domain.source import Invoice, Payment, PaymentAllocation
 from billing_sync.domain.tax import MoneyRules, Prices, Rounding, Taxes

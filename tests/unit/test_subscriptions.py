@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing_sync.domain.customers import MatchKind, Sendable, Skip
 from billing_sync.domain.errors import Unsendable
+from billing_sync.domain.matching import MatchKind
 from billing_sync.domain.ownership import Ownership, RecurringInvoicesOwner, Span
+from billing_sync.domain.reading import Sendable, Skip
 from billing_sync.domain.remote import RemoteSubscription
 from billing_sync.domain.source import Invoice, Package, Service
 from billing_sync.domain.subscriptions import (

@@ -16,7 +16,7 @@ from billing_sync.config import (
     SyncSettings,
     ZohoSettings,
 )
-from billing_sync.domain.customers import DisplayNames
+from billing_sync.domain.display_names import DisplayNames
 from billing_sync.domain.states import EntityType
 from billing_sync.domain.steps import MigrateAnswer
 from billing_sync.domain.timing import Timing

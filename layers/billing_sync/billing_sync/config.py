@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from billing_sync.domain.customers import DisplayNames
 from billing_sync.domain.data_centres import DATA_CENTRES
+from billing_sync.domain.display_names import DisplayNames
 from billing_sync.domain.errors import Misconfigured
 from billing_sync.domain.timing import Timing
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from billing_sync.domain.comparing import fingerprint, same_name
-from billing_sync.domain.customers import Match, Sendable
 from billing_sync.domain.errors import Unsendable
-from billing_sync.domain.matching import match_by_key
+from billing_sync.domain.matching import Match, match_by_key
 from billing_sync.domain.money import figure, is_figure, price_of
+from billing_sync.domain.reading import Sendable
 from billing_sync.domain.remote import RemotePlan, RemoteProduct
 from billing_sync.domain.source import Package
 from billing_sync.domain.tax import MoneyRules

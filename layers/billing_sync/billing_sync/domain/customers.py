@@ -1,75 +1,19 @@
 """Customers: what is sent, what is skipped, who is the same in Zoho, what must be equal."""
 
-import re
-import string
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
 
 from billing_sync.domain.comparing import fingerprint, same_email, same_name, same_phone
+from billing_sync.domain.display_names import DisplayNames
 from billing_sync.domain.errors import Unsendable
+from billing_sync.domain.matching import Match, MatchKind
+from billing_sync.domain.reading import Sendable, Skip
 from billing_sync.domain.remote import RemoteCustomer
 from billing_sync.domain.source import Customer
 
 TEST_ACCOUNT: Final = "internal_test"
 ADDRESS_FIELDS: Final = ("street", "city", "state", "zip", "country")
-
-
-class DisplayNames:
-    """Display names made from a template, and read back.
-
-    The account number in the name tells namesakes apart, stands in every list row (custom fields
-    do not), and is unique at the server where Zoho is told to refuse duplicate names.
-    """
-
-    def __init__(self, template: str) -> None:
-        """Take a template such as `{name} ({account_number})`.
-
-        :raises ValueError: the account number is missing from it, or it names anything else.
-        """
-        fields = [field for _, field, _, _ in string.Formatter().parse(template) if field]
-        if sorted(set(fields)) not in (["account_number"], ["account_number", "name"]):
-            raise ValueError(
-                "DisplayNameTemplate must contain {account_number}, and besides only {name}"
-            )
-        self._template = template
-        pattern = re.escape(template)
-        pattern = pattern.replace(re.escape("{name}"), "(?:.*)")
-        pattern = pattern.replace(re.escape("{account_number}"), r"(?P<account_number>\S+?)", 1)
-        pattern = pattern.replace(re.escape("{account_number}"), "(?P=account_number)")
-        self._pattern = re.compile(pattern, re.DOTALL)
-
-    def make(self, name: str, account_number: str) -> str:
-        """Make the display name of a customer."""
-        return self._template.format(name=name, account_number=account_number)
-
-    def account_number_in(self, display_name: str) -> str | None:
-        """Read what stands in the account number's place, None where the name is no such name.
-
-        A stranger's «Smith (Durban)» reads as account «Durban»: the caller checks that the number
-        is one of ours before it believes it.
-        """
-        found = self._pattern.fullmatch(display_name)
-        return found["account_number"] if found else None
-
-
-@dataclass(frozen=True, slots=True)
-class Skip:
-    """The record is not ours to send."""
-
-    reason: str
-    fingerprint: str
-
-
-@dataclass(frozen=True, slots=True)
-class Sendable:
-    """What is sent for a customer. `figures` are what Zoho's answer is compared with."""
-
-    key: str
-    payload: dict[str, Any]
-    figures: dict[str, Any]
-    fingerprint: str
 
 
 def customer_name(customer: Customer) -> str:
@@ -169,16 +113,6 @@ def differing_figures(figures: dict[str, Any], found: RemoteCustomer) -> list[st
     return differing
 
 
-class MatchKind(StrEnum):
-    """What a look among Zoho's customers found for one of ours."""
-
-    NONE = "none"
-    SAME = "same"
-    SEVERAL = "several"
-    PLAUSIBLE = "plausible"
-    TAKEN = "taken"
-
-
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A customer in Zoho as the comparison needs it; texts are normalised already.
@@ -192,15 +126,6 @@ class Candidate:
     email: str
     phone: str
     held_by: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """The verdict, with the Zoho ids that it speaks of and, in words, why."""
-
-    kind: MatchKind
-    zoho_ids: tuple[str, ...] = ()
-    why: str = ""
 
 
 def candidate_names(display_name: str, first: str, last: str, company: str) -> frozenset[str]:

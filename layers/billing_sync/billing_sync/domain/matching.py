@@ -1,8 +1,27 @@
-"""Matches by key: who among Zoho's records bears ours, and may be taken."""
+"""Who among Zoho's records is ours: the verdict, and the one by key."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 
-from billing_sync.domain.customers import Match, MatchKind
+
+class MatchKind(StrEnum):
+    """What a look among Zoho's customers found for one of ours."""
+
+    NONE = "none"
+    SAME = "same"
+    SEVERAL = "several"
+    PLAUSIBLE = "plausible"
+    TAKEN = "taken"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The verdict, with the Zoho ids that it speaks of and, in words, why."""
+
+    kind: MatchKind
+    zoho_ids: tuple[str, ...] = ()
+    why: str = ""
 
 
 def match_by_key(

@@ -8,12 +8,12 @@ from enum import StrEnum
 from typing import Any, Final
 
 from billing_sync.domain.comparing import fingerprint
-from billing_sync.domain.customers import Match, MatchKind, Sendable, Skip
 from billing_sync.domain.errors import Unsendable
-from billing_sync.domain.matching import match_by_key
+from billing_sync.domain.matching import Match, MatchKind, match_by_key
 from billing_sync.domain.money import amount_of, cents_of, figure, is_figure, total_of
 from billing_sync.domain.ownership import Ownership, is_payment_before_cut_over, word_of
 from billing_sync.domain.parents import CustomerInZoho
+from billing_sync.domain.reading import Sendable, Skip
 from billing_sync.domain.remote import RemoteInvoice, RemotePayment, RemoteTransaction
 from billing_sync.domain.source import Payment, PaymentAllocation
 from billing_sync.domain.tax import MoneyRules

@@ -8,9 +8,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 from billing_sync.domain.comparing import fingerprint
-from billing_sync.domain.customers import Match, MatchKind, Sendable, Skip
 from billing_sync.domain.errors import Unsendable
-from billing_sync.domain.matching import match_by_key
+from billing_sync.domain.matching import Match, MatchKind, match_by_key
 from billing_sync.domain.money import figure, is_figure, price_of
 from billing_sync.domain.ownership import (
     BILLING_DAYS,
@@ -22,6 +21,7 @@ from billing_sync.domain.ownership import (
     first_day_in_zoho,
     word_of,
 )
+from billing_sync.domain.reading import Sendable, Skip
 from billing_sync.domain.remote import RemoteSubscription
 from billing_sync.domain.source import Invoice, Package, Service
 from billing_sync.domain.tax import MoneyRules

@@ -6,17 +6,16 @@ from typing import Any, Final
 
 from billing_sync.domain.comparing import fingerprint, same_email, same_name, same_phone
 from billing_sync.domain.customers import (
-    DisplayNames,
-    MatchKind,
-    Sendable,
-    Skip,
     customer_name,
     differing_fields,
     differing_figures,
     match_customer,
     read_customer,
 )
+from billing_sync.domain.display_names import DisplayNames
 from billing_sync.domain.errors import ALREADY_EXISTS, GoneInZoho, Unsendable
+from billing_sync.domain.matching import MatchKind
+from billing_sync.domain.reading import Sendable, Skip
 from billing_sync.domain.remote import RemoteCustomer
 from billing_sync.domain.source import Customer
 from billing_sync.domain.states import EntityType

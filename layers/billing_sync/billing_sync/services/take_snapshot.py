@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from billing_sync.domain.comparing import same_email, same_phone
-from billing_sync.domain.customers import DisplayNames, candidate_names
+from billing_sync.domain.customers import candidate_names
+from billing_sync.domain.display_names import DisplayNames
 from billing_sync.domain.errors import GoneInZoho, Unavailable
 from billing_sync.domain.remote import RemoteCustomer
 from billing_sync.domain.states import EntityType

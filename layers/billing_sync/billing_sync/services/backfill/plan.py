@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from billing_sync.domain.comparing import field_prints, same_email, same_name, same_phone
-from billing_sync.domain.customers import DisplayNames, customer_name, match_customer
+from billing_sync.domain.customers import customer_name, match_customer
+from billing_sync.domain.display_names import DisplayNames
 from billing_sync.domain.errors import Misconfigured
 from billing_sync.domain.source import Customer
 from billing_sync.domain.states import STATES, EntityType, State

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from billing_sync.domain.comparing import same_name
-from billing_sync.domain.customers import DisplayNames
+from billing_sync.domain.display_names import DisplayNames
 from billing_sync.domain.errors import GoneInZoho, NotNow, Unavailable
 from billing_sync.domain.states import EntityType, State
 from billing_sync.domain.steps import Finding, Next, Only, Severity, StepAnswer, StepEvent
