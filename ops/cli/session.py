@@ -15,7 +15,8 @@ import typer
 from rich.console import Console, RenderableType
 
 from billing_sync.domain.steps import OperateEvent
-from ops.cli.stack import NoStackChosen, Stack, StackFault, connect
+from ops.cli.choose import NoStackChosen, connect
+from ops.cli.stack import Stack, StackFault
 
 FINE: Final = 0
 RED: Final = 1

@@ -1,17 +1,11 @@
-"""Which stack the command works on, and the few things that it asks of one."""
+"""What the command asks of a deployed stack."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import Any, Final, Protocol
-
-from pydantic import BaseModel
+from typing import Any, Protocol
 
 from billing_sync.domain.steps import BackfillInput, OperateEvent
-
-LOCAL_RUN_DIRECTORY: Final = Path(__file__).resolve().parents[2] / "build" / "local"
-"""Where `make up` keeps its stack's state."""
 
 
 class StackFault(Exception):
@@ -24,10 +18,6 @@ class StackFault(Exception):
         super().__init__(sentence)
         self.code = code
         self.sentence = sentence
-
-
-class NoStackChosen(Exception):
-    """Nobody said which stack is meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,50 +69,3 @@ class Stack(Protocol):
 
     def read(self, key: str) -> Iterator[bytes]:
         """Read a file of the runs' bucket piece by piece."""
-
-
-class LocalStackFile(BaseModel):
-    """What the command needs of `stack.json`, which the local stack writes of itself."""
-
-    stack_name: str
-    endpoint_url: str
-
-
-def local_stack(run_directory: Path = LOCAL_RUN_DIRECTORY) -> LocalStackFile | None:
-    """Find the stack that `make up` left running, None where none is up."""
-    path = run_directory / "stack.json"
-    if not path.exists():
-        return None
-    # Only now: what starts and watches processes is of no use against AWS.
-    from ops.local_stack.processes import ProcessIdentity  # noqa: PLC0415
-
-    class Whole(BaseModel):
-        stack_name: str
-        endpoint_url: str | None
-        processes: list[ProcessIdentity]
-
-    state = Whole.model_validate_json(path.read_bytes())
-    if state.endpoint_url is None or not all(process.find() for process in state.processes):
-        return None
-    return LocalStackFile(stack_name=state.stack_name, endpoint_url=state.endpoint_url)
-
-
-def connect(name: str | None, *, local: bool) -> Stack:
-    """Give the stack that was asked for: by name, else the local one that is up.
-
-    :raises NoStackChosen: no name was given and no local stack is up.
-    """
-    found = local_stack() if local or name is None else None
-    if found is None and (local or name is None):
-        raise NoStackChosen(
-            "no local stack is up: `make up` starts one"
-            if local
-            else "no stack was named (--stack NAME, or BILLING_SYNC_STACK), and no local one is up"
-        )
-    # boto3 takes longer to import than all the rest: not for --help, nor for a mistyped option.
-    from ops.cli.aws import AwsStack  # noqa: PLC0415
-
-    if found is not None:
-        return AwsStack.on_local_aws(found.stack_name, found.endpoint_url)
-    assert name is not None  # noqa: S101 - the two branches above leave nothing else
-    return AwsStack.in_account(name)

@@ -13,7 +13,8 @@ from billing_sync.domain.states import State
 from billing_sync.domain.steps import Confirm, Mode
 from ops.cli.advice import CONFIRMABLE
 from ops.cli.app import app
-from ops.cli.stack import Execution, NoStackChosen, StackFault
+from ops.cli.choose import NoStackChosen
+from ops.cli.stack import Execution, StackFault
 from tests.fakes.stack import (
     ARN,
     ORGANISATION,

@@ -16,7 +16,7 @@ from billing_sync.domain.states import EntityType, State
 from billing_sync.domain.steps import BackfillInput, Mode
 from ops.cli.advice import WAITS, advice, is_known, wait_in_words
 from ops.cli.asked import LONGEST_NAME, execution_name, listed
-from ops.cli.stack import NoStackChosen, connect, local_stack
+from ops.cli.choose import NoStackChosen, connect, local_stack
 
 PACKAGE = Path(__file__).resolve().parents[2] / "layers" / "billing_sync" / "billing_sync"
 
@@ -158,7 +158,7 @@ def test_local_stack_that_died_or_is_not_up_yet_is_none(tmp_path: Path) -> None:
 def test_no_stack_is_ever_guessed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, local: bool
 ) -> None:
-    monkeypatch.setattr("ops.cli.stack.local_stack", lambda: local_stack(tmp_path))
+    monkeypatch.setattr("ops.cli.choose.local_stack", lambda: local_stack(tmp_path))
 
     with pytest.raises(NoStackChosen):
         connect(None, local=local)
@@ -171,7 +171,7 @@ def test_local_aws_takes_nothing_of_the_persons_profile(
     monkeypatch.setenv("AWS_SESSION_TOKEN", "real")
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     write_state(tmp_path, started=psutil.Process().create_time(), endpoint="http://127.0.0.1:4566")
-    monkeypatch.setattr("ops.cli.stack.local_stack", lambda: local_stack(tmp_path))
+    monkeypatch.setattr("ops.cli.choose.local_stack", lambda: local_stack(tmp_path))
 
     stack = connect(None, local=False)
 
