@@ -230,6 +230,32 @@ def test_a_detail_that_cannot_be_read_proves_nothing(w: World) -> None:
     assert closed_as(w.database, johan(w)) == [None]
 
 
+def test_a_proof_that_needs_more_calls_than_a_minute_has_goes_on_where_it_stopped(
+    w: World,
+) -> None:
+    lose(w)
+    imported = w.zoho.control.seed(
+        [
+            SeedCustomer(profile={"display_name": f"Import {n}"}, created_time=datetime.now(UTC))
+            for n in range(8)
+        ]
+    )
+    w.worker.quota.configure(4, 100_000, 5)
+
+    minutes = 0
+    while w.record(JOHAN).state == "in_doubt" and minutes < 10:
+        minutes += 1
+        w.sql("DELETE FROM billing_sync.permits")
+        w.sql("UPDATE billing_sync.quota SET backfill_next_at = NULL")
+        prove(w)
+
+    assert w.record(JOHAN).state == "synced"
+    assert minutes > 1
+    read = [entry.path for entry in w.zoho.control.log() if entry.operation == "get_customer"]
+    assert [sum(path.endswith(zoho_id) for path in read) for zoho_id in imported] == [1] * 8
+    assert calls(w.zoho).count("create_customer") == 1
+
+
 def test_a_list_in_another_order_is_read_to_its_end(w: World) -> None:
     """Should Zoho ignore the sort order, the newest customer stands on the last page."""
     fill_a_page_with_older_customers(w)

@@ -101,6 +101,11 @@ class Snapshots(Protocol):
     def store_detail(self, snapshot_id: int, row: SnapshotCustomer) -> None:
         """Store what a customer's own page says."""
 
+    def details_without(
+        self, snapshot_id: int, account_number: str, zoho_ids: Sequence[str]
+    ) -> set[str]:
+        """Give those of the ids whose own page was read and did not show the account number."""
+
     def carry_details(self, snapshot_id: int) -> None:
         """Take over what the last complete snapshot read of customers' own pages."""
 

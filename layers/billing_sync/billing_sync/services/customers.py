@@ -182,11 +182,23 @@ class CustomerRules:
             page += 1
 
     def _bearing(self, account_number: str, rows: Sequence[RemoteCustomer]) -> Iterator[Remote]:
-        """Read whole whoever does not show *another* account number of ours, and compare."""
+        """Read whole whoever does not show *another* account number of ours, and compare.
+
+        Who was read is remembered in the snapshot: a look that the quota breaks off goes on where
+        it stopped. Beginning anew each time, it would never end once finance has imported more
+        customers than a minute has calls, and use up every minute for that. (What bore no number
+        when it was read was not made by us.)
+        """
         shown = {row.zoho_id: self._names.account_number_in(row.display_name) for row in rows}
         ours = self._source.known_account_numbers([number for number in shown.values() if number])
+        snapshot = self._snapshots.latest(EntityType.CUSTOMER, complete=True)
+        read = (
+            set[str]()
+            if snapshot is None
+            else self._snapshots.details_without(snapshot.snapshot_id, account_number, list(shown))
+        )
         for row in rows:
-            if shown[row.zoho_id] in ours - {account_number}:
+            if shown[row.zoho_id] in ours - {account_number} or row.zoho_id in read:
                 continue
             try:
                 whole = self._api.get_customer(row.zoho_id)
@@ -195,6 +207,8 @@ class CustomerRules:
             named = self._names.account_number_in(whole.display_name)
             if account_number in (whole.account_number, named):
                 yield _remote(whole)
+            elif snapshot is not None:
+                self._take_snapshot.add(snapshot.snapshot_id, whole)
 
     def server_enforces_key(self) -> bool:
         """Display names are unique at the server once it was seen to refuse one."""

@@ -186,6 +186,27 @@ class PostgresSnapshots:
             if kept.rowcount:
                 connection.execute(UPSERT, self._row(snapshot_id, row))
 
+    def details_without(
+        self, snapshot_id: int, account_number: str, zoho_ids: Sequence[str]
+    ) -> set[str]:
+        """Give those of the ids whose own page was read and did not show the account number."""
+        with one_statement(self._engine) as connection:
+            return set(
+                connection.execute(
+                    text("""SELECT zoho_id FROM billing_sync.snapshot_customers
+                            WHERE organisation_id = :organisation_id
+                              AND snapshot_id = :snapshot_id AND zoho_id = ANY(:zoho_ids)
+                              AND detail_read
+                              AND account_number IS DISTINCT FROM :account_number"""),
+                    {
+                        "organisation_id": self._organisation_id,
+                        "snapshot_id": snapshot_id,
+                        "account_number": account_number,
+                        "zoho_ids": list(zoho_ids),
+                    },
+                ).scalars()
+            )
+
     def carry_details(self, snapshot_id: int) -> None:
         """Take over what the last complete snapshot read of customers' own pages."""
         with self._engine.begin() as connection:
