@@ -11,8 +11,9 @@ from billing_sync.adapters.postgres.records import PostgresRecords
 from billing_sync.domain.states import EntityType, State
 from billing_sync.domain.timing import Timing
 from billing_sync.ports import Claim, Intent, Priority, RecordKey, Write
+from billing_sync.services.attempt import Outcome
 from billing_sync.services.rules import EntityRules
-from billing_sync.services.sync_record import Outcome, SyncRecord
+from billing_sync.services.sync_record import SyncRecord
 from ops.local_stack.postgres import Database
 from tests.fakes.clock import FakeClock
 from tests.fakes.rules import FakeRules, FakeStatusColumns

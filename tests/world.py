@@ -11,7 +11,7 @@ from billing_sync.adapters.zoho.oauth import ZohoCredentials
 from billing_sync.bootstrap import Container
 from billing_sync.domain.states import EntityType
 from billing_sync.ports import AccessToken, Priority, RecordKey, TokenStore
-from billing_sync.services.sync_record import Outcome
+from billing_sync.services.attempt import Outcome
 from ops.fake_zoho import Credential, FakeZohoConfig, RunningFake, running_fake_zoho
 from ops.local_stack.postgres import FUNCTIONS_ROLE, Database
 

@@ -14,7 +14,7 @@ import pytest
 from billing_sync.bootstrap import Container
 from billing_sync.domain.states import EntityType, State
 from billing_sync.ports import Priority, RecordKey
-from billing_sync.services.sync_record import Outcome
+from billing_sync.services.attempt import Outcome
 from ops.fake_zoho import AnswerDelayed, BadGateway, CommitDelayed
 from ops.local_stack.postgres import Database
 from tests.faults.doomed_worker import Point, process

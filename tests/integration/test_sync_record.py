@@ -10,7 +10,7 @@ from billing_sync.bootstrap import Container
 from billing_sync.domain.errors import Misconfigured
 from billing_sync.domain.states import EntityType, State
 from billing_sync.ports import Priority, RecordKey
-from billing_sync.services.sync_record import Outcome
+from billing_sync.services.attempt import Outcome
 from ops.fake_zoho import AnswerLost, FakeZohoConfig, OrganisationConfig, SeedCustomer
 from ops.local_stack.postgres import Database
 from tests.records import calls, change, closed_as, make_due, put, sql

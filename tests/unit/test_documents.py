@@ -351,7 +351,7 @@ def test_every_code_that_a_record_can_have_is_in_the_guide() -> None:
     package = ROOT / "layers/billing_sync/billing_sync"
     codes = {
         code
-        for name in ("services/sync_record.py", "services/customers.py")
+        for name in ("services/attempt.py", "services/sync_record.py", "services/customers.py")
         for code in re.findall(r'code="(\w+)"|code, sentence = "(\w+)"', _read(package / name))
         for code in code
         if code

@@ -21,8 +21,9 @@ from billing_sync.ports import (
     Runs,
     SyncRecords,
 )
+from billing_sync.services.attempt import Outcome
 from billing_sync.services.backfill.loop import SPARE_SECONDS, Loop, TimeLeft
-from billing_sync.services.sync_record import Outcome, SyncRecord
+from billing_sync.services.sync_record import SyncRecord
 
 MOST_REFUSALS: Final = 5
 """More refusals of one code without a success between are about the organisation, not records."""

@@ -1,0 +1,622 @@
+"""One claim's way: prove or work, call, compare, settle (protocol §2-§4)."""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+from billing_sync.domain.comparing import field_prints
+from billing_sync.domain.errors import (
+    CallFailed,
+    GoneInZoho,
+    LookUpFailed,
+    Misconfigured,
+    NeverSent,
+    NotNow,
+    OutcomeUnknown,
+    Rejected,
+    Unauthorised,
+    Unavailable,
+)
+from billing_sync.domain.states import STATES, State
+from billing_sync.domain.timing import LADDER, Timing
+from billing_sync.ports import (
+    Claim,
+    Clock,
+    Intent,
+    LogEntry,
+    NotClaimed,
+    Permit,
+    Priority,
+    RecordKey,
+    Settlement,
+    SyncRecords,
+    Write,
+)
+from billing_sync.services.rules import EntityRules, Found, Remote, Source
+
+PROOF_AGAIN: Final = 60.0
+"""Unscaled seconds until a proof whose look-up failed is tried again."""
+
+AFTER_A_STALL: Final = 5.0
+"""Unscaled seconds until a record is sent again whose worker stalled before its first byte."""
+
+BEYOND_ANY_SNAPSHOT: Final = timedelta(days=8)
+"""Longer than a snapshot may be old (a week): who was there before was looked at in one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call of `SyncRecord` ended.
+
+    `state` is None where another worker took the record over. `wait` is set where nothing is wrong
+    with the record and the caller should slow down. `change` is what happened in Zoho.
+    """
+
+    record: RecordKey
+    state: State | None
+    change: str | None = None
+    wait: NotNow | None = None
+    code: str | None = None
+    not_claimed: NotClaimed | None = None
+
+
+class Attempt:
+    """One claim's way through the steps; it ends with exactly one `settle`."""
+
+    def __init__(
+        self,
+        records: SyncRecords,
+        clock: Clock,
+        timing: Timing,
+        rules: EntityRules,
+        claim: Claim,
+        priority: Priority,
+        run_id: str | None,
+    ) -> None:
+        """Keep what the claim found, and the ports."""
+        self._records = records
+        self._clock = clock
+        self._timing = timing
+        self._rules = rules
+        self._claim = claim
+        self._priority = priority
+        self._run_id = run_id
+        self._source: Source | None = None
+        self._sent = False
+        self._logs: list[LogEntry] = []
+
+    # ------------------------------------------------------------------------------------ work
+
+    def work(self) -> Outcome:
+        """Read the source under the claim, and do what it asks for."""
+        claim = self._claim
+        source = self._source = self._rules.read(claim.record.entity_id)
+        try:
+            if source is None:
+                return self._source_row_is_gone()
+            if self._is_as_it_was(source):
+                return self._settle_back()
+            if source.skip is not None:
+                return self._settle(State.SKIPPED, code="skipped", sentence=source.skip)
+            if source.refused is not None:
+                refused = source.refused
+                return self._settle(
+                    State.FAILED,
+                    code=refused.code,
+                    field=refused.field,
+                    sentence=refused.sentence,
+                )
+            if self._is_confirmed(source):
+                return self._settle(State.SYNCED, change="unchanged")
+            if claim.zoho_id is None:
+                return self._find_or_create(source)
+            if claim.claimed_from is State.MISMATCH:
+                return self._compare_again(source, claim.zoho_id)
+            return self._send(self._update(source, claim.zoho_id), change="updated")
+        except CallFailed as failure:
+            return self._settle_failure(failure)
+
+    def _source_row_is_gone(self) -> Outcome:
+        """Nothing is deleted in Zoho by itself: a person decides."""
+        if self._claim.zoho_id is None:
+            code, sentence = "not_found_here", "There is no such row in the source."
+        else:
+            code, sentence = "deleted_here", "The row was deleted here; it is still in Zoho."
+        return self._settle(State.FAILED, code=code, sentence=sentence)
+
+    def _is_as_it_was(self, source: Source) -> bool:
+        """Tell a signal about nothing: what was refused before would only be refused again."""
+        found = self._claim.claimed_from
+        return (
+            STATES[found].claimed_on_signal
+            and found is not State.SYNCED
+            and source.fingerprint == self._claim.attempted_fingerprint
+        )
+
+    def _settle_back(self) -> Outcome:
+        claim = self._claim
+        return self._settle(
+            claim.claimed_from,
+            code=claim.code,
+            field=claim.field,
+            sentence=claim.sentence,
+            candidates=claim.candidates,
+        )
+
+    def _is_confirmed(self, source: Source) -> bool:
+        """Zoho last confirmed exactly this, and nothing has cast doubt on it since.
+
+        An update in flight, a difference that verify found and an update that was not applied all
+        clear the confirmed fingerprint.
+        """
+        return (
+            self._claim.zoho_id is not None
+            and source.fingerprint == self._claim.confirmed_fingerprint
+            and self._claim.claimed_from is not State.MISMATCH
+            and self._claim.code != "gone_in_zoho"
+        )
+
+    def _compare_again(self, source: Source, zoho_id: str) -> Outcome:
+        """Look at a mismatch again; a second PUT needs a change of the source."""
+        remote = self._rules.get(zoho_id)
+        differing = self._rules.fields_differ(source, remote)
+        if not differing:
+            return self._settle(
+                State.SYNCED, change="unchanged", confirmed_fingerprint=source.fingerprint
+            )
+        if self._claim.attempted_fingerprint is None:
+            return self._settle_mismatch(differing)
+        return self._send(self._update(source, zoho_id), change="updated")
+
+    def _find_or_create(self, source: Source) -> Outcome:
+        found = self._found_by_a_proof() or self._rules.find(source)
+        if found.link is not None:
+            return self._link(source, found.link)
+        if found.candidates and not (self._claim.create_anyway and found.may_create_anyway):
+            return self._settle(
+                State.AMBIGUOUS,
+                code=found.code,
+                sentence=f"Found {found.why}: a person must say whether it is the same.",
+                candidates=found.candidates,
+            )
+        return self._send(self._create(source), change="created")
+
+    def _found_by_a_proof(self) -> Found | None:
+        """Look again for what a proof found and this record could not take: it was not alone.
+
+        A snapshot may be older than that create: it would answer «none», and make another one.
+        """
+        if not self._claim.found_intents:
+            return None
+        remotes = self._rules.look_up(self._claim.found_intents[0])
+        zoho_ids = tuple(remote.zoho_id for remote in remotes)
+        if len(zoho_ids) > 1:
+            return Found(candidates=zoho_ids, code="duplicate", why=f"{len(zoho_ids)} with its key")
+        # None is left: a person has deleted them.
+        return Found(link=zoho_ids[0], why="made by us") if zoho_ids else None
+
+    def _link(self, source: Source, zoho_id: str, intent: Intent | None = None) -> Outcome:
+        """Take over a record that is in Zoho already; our non-empty fields win, in one PUT."""
+        holder = self._records.adopt(self._claim, zoho_id, intent=intent, run_id=self._run_id)
+        if holder is not None:
+            return self._settle(
+                State.AMBIGUOUS,
+                code="linked_elsewhere",
+                sentence=f"The one in Zoho is linked to {holder}.",
+                candidates=(zoho_id,),
+            )
+        remote = self._rules.get(zoho_id)
+        if not self._rules.fields_differ(source, remote):
+            return self._settle(
+                State.SYNCED, change="linked", confirmed_fingerprint=source.fingerprint
+            )
+        return self._send(self._update(source, zoho_id), change="linked")
+
+    # ------------------------------------------------------------------------------------ send
+
+    def _create(self, source: Source) -> Write:
+        return Write(
+            "create",
+            source.key,
+            source.figures,
+            source.fingerprint,
+            source.payload,
+            source_version=source.version,
+        )
+
+    def _update(self, source: Source, zoho_id: str) -> Write:
+        return Write(
+            "update",
+            source.key,
+            source.figures,
+            source.fingerprint,
+            source.payload,
+            zoho_id,
+            source.version,
+        )
+
+    def _send(self, write: Write, *, change: str) -> Outcome:
+        """Make the call of `write`; its answer's id is stored before anything is compared."""
+        intent, remote = self._call(write)
+        if not self._records.store_answer(self._claim, intent, remote.zoho_id, run_id=self._run_id):
+            return Outcome(self._claim.record, None)
+        return self._judge(write, remote, change=change)
+
+    def _judge(self, write: Write, remote: Remote, *, change: str) -> Outcome:
+        differing = self._rules.figures_differ(write.figures, remote)
+        if not differing:
+            return self._settle(
+                State.SYNCED, change=change, confirmed_fingerprint=write.fingerprint
+            )
+        if write.method == "create" and self._rules.repairs_by_update():
+            repair = replace(write, step="repair", zoho_id=remote.zoho_id)
+            return self._send(repair, change=change)
+        return self._settle_mismatch(differing)
+
+    def _call(self, write: Write) -> tuple[Intent, Remote]:
+        """Open an intent, make the call, and close the intent wherever its end is known.
+
+        A 401 says that nothing happened: the token was renewed meanwhile, and the call is replayed
+        once, with an intent and a permit of its own.
+        """
+        try:
+            return self._call_once(write)
+        except Unauthorised:
+            return self._call_once(write)
+
+    def _call_once(self, write: Write) -> tuple[Intent, Remote]:
+        self._rules.make_ready()
+        intent, permit = self._open_intent(write)
+        self._sent = True
+        started = self._clock.monotonic()
+        try:
+            remote = self._rules.send(write, permit)
+        except OutcomeUnknown as failure:
+            self._log(write, started, "in_doubt", failure)
+            raise
+        except CallFailed as failure:
+            # Refused, or never left: it did not happen, and cannot happen any more.
+            never_sent = isinstance(failure, NeverSent)
+            self._records.close_intent(intent, "never_sent" if never_sent else "refused")
+            self._log(write, started, "never_sent" if never_sent else "refused", failure)
+            raise
+        self._log(write, started, "answered", remote=remote)
+        return intent, remote
+
+    def _open_intent(self, write: Write) -> tuple[Intent, Permit]:
+        """Wait a little for a permit, holding nothing; longer waits are not this process's."""
+        patience = self._timing.longest_sleep_seconds
+        while True:
+            try:
+                return self._records.open_intent(
+                    self._claim, write, self._priority, run_id=self._run_id
+                )
+            except NotNow as refused:
+                pause = max(refused.wait_seconds, 0.005)
+                if refused.resume_at is not None or pause > patience:
+                    raise
+                self._clock.sleep(pause)
+                patience -= pause
+
+    # ----------------------------------------------------------------------------------- prove
+
+    def prove(self) -> Outcome:
+        """Find out what became of the write in flight; never send anything new before that."""
+        try:
+            intent = self._claim.open_intents[0]
+            if intent.method == "update":
+                return self._prove_update(intent)
+            stray = self._records.stray_answer(self._claim)
+            if stray is not None:
+                return self._adopt_stray(*stray)
+            if self._rules.server_enforces_key():
+                return self._prove_by_sending_again(intent)
+            return self._prove_create(intent)
+        except CallFailed as failure:
+            return self._settle_unproved(failure)
+
+    def _adopt_stray(self, intent: Intent, zoho_id: str) -> Outcome:
+        """Take the id that a worker was answered after it had lost its claim: that is the proof."""
+        try:
+            remote = self._rules.get(zoho_id)
+        except GoneInZoho as gone:
+            # Made, and deleted there since: a person decides, as for every id that we held.
+            self._records.adopt(self._claim, zoho_id, intent=intent, run_id=self._run_id)
+            self._close_all("found")
+            return self._settle_failure(gone)
+        return self._found(intent, remote)
+
+    def _prove_create(self, intent: Intent) -> Outcome:
+        remotes = self._rules.look_up(intent)
+        if len(remotes) == 1:
+            return self._found(intent, remotes[0])
+        if remotes:
+            self._close_all("found")
+            return self._settle(
+                State.AMBIGUOUS,
+                code="duplicate",
+                sentence=f"{len(remotes)} in Zoho bear its key: a person must say which one stays.",
+                candidates=tuple(remote.zoho_id for remote in remotes),
+            )
+        self._close_all("absent")
+        return self._settle(State.PENDING)
+
+    def _prove_by_sending_again(self, first: Intent) -> Outcome:
+        """Where Zoho itself refuses a second one, the same POST again is the proof.
+
+        The same: with another name since (what the server enforces is among the figures), Zoho
+        would take it as another one. Ending unsent or refused, it leaves the first intent open:
+        that is the only memory of the first POST.
+        """
+        source = self._rules.read(self._claim.record.entity_id)
+        if source is None or (source.key, source.figures) != (first.key, first.figures):
+            return self._prove_create(first)
+        self._source = source
+        write = self._create(source)
+        try:
+            intent, remote = self._call(write)
+        except Rejected as refusal:
+            if not self._rules.is_taken(refusal.zoho_code):
+                raise
+            return self._prove_create(first)
+        if not self._records.store_answer(self._claim, intent, remote.zoho_id, run_id=self._run_id):
+            return Outcome(self._claim.record, None)
+        self._close_all("absent")
+        return self._judge(write, remote, change="created")
+
+    def _found(self, intent: Intent, remote: Remote) -> Outcome:
+        holder = self._records.adopt(
+            self._claim, remote.zoho_id, intent=intent, run_id=self._run_id
+        )
+        self._close_all("found")
+        if holder is not None:
+            return self._settle(
+                State.AMBIGUOUS,
+                code="linked_elsewhere",
+                sentence=f"The one in Zoho is linked to {holder}.",
+                candidates=(remote.zoho_id,),
+            )
+        if self._rules.figures_differ(intent.figures, remote):
+            return self._settle(State.PENDING, change="created", forget_confirmed=True)
+        return self._settle(
+            State.SYNCED, change="created", confirmed_fingerprint=intent.fingerprint
+        )
+
+    def _prove_update(self, intent: Intent) -> Outcome:
+        """Compare what is there, by its id, with what ought to be there now."""
+        assert intent.zoho_id is not None  # noqa: S101 - an update has an id by its constraint
+        try:
+            remote = self._rules.get(intent.zoho_id)
+        except GoneInZoho:
+            self._close_all("not_applied")
+            raise
+        source = self._source = self._rules.read(self._claim.record.entity_id)
+        if source is not None and source.payload and not self._rules.fields_differ(source, remote):
+            self._close_all("applied")
+            return self._settle(
+                State.SYNCED, change="updated", confirmed_fingerprint=source.fingerprint
+            )
+        self._close_all("not_applied")
+        return self._settle(State.PENDING, forget_confirmed=True)
+
+    def _close_all(self, closed_as: str) -> None:
+        for intent in self._claim.open_intents:
+            self._records.close_intent(intent, closed_as)
+
+    # ---------------------------------------------------------------------------------- settle
+
+    def _settle_failure(self, failure: CallFailed) -> Outcome:
+        """Decide by the failure's class, and by nothing else, what happens next."""
+        match failure:
+            case NotNow():
+                return self._settle_not_now(State.RETRYING, failure)
+            case OutcomeUnknown():
+                return self._settle(
+                    State.IN_DOUBT,
+                    code="outcome_unknown",
+                    sentence="Zoho's answer was lost; whether it was done is being proved.",
+                    retry_in=self._timing.proof_due_seconds,
+                )
+            case NeverSent(late=True):
+                return self._settle(
+                    State.RETRYING,
+                    code="stalled",
+                    sentence="The worker stalled before sending; nothing was sent.",
+                    retry_in=self._timing.scaled(AFTER_A_STALL),
+                )
+            case NeverSent() | Unavailable() | LookUpFailed() | Unauthorised():
+                return self._climb(failure)
+            case GoneInZoho():
+                return self._settle(
+                    State.FAILED,
+                    code="gone_in_zoho",
+                    sentence="It was deleted or merged in Zoho; nothing is made again by itself.",
+                    forget_confirmed=True,
+                )
+            case Rejected():
+                return self._settle_rejected(failure)
+            case Misconfigured():
+                self._settle(State.FAILED, code=failure.code, sentence=failure.sentence)
+                raise failure
+            case _:
+                raise failure
+
+    def _settle_rejected(self, refusal: Rejected) -> Outcome:
+        """«Already exists» may mean ours; any other refusal is for a person to read."""
+        source = self._source
+        if (
+            source is not None
+            and self._claim.zoho_id is None
+            and self._rules.is_taken(refusal.zoho_code)
+        ):
+            self._rules.taken(refusal.zoho_code)
+            return self._settle_taken(source)
+        return self._settle(
+            State.FAILED,
+            code=f"zoho_{refusal.zoho_code}",
+            field=refusal.field,
+            sentence=refusal.sentence,
+        )
+
+    def _settle_taken(self, source: Source) -> Outcome:
+        """Zoho holds our key: link it if it is ours by key, else a person decides."""
+        since = self._clock.now() - BEYOND_ANY_SNAPSHOT
+        asked = Intent(0, "create", "create", source.key, source.figures, "", None, since)
+        try:
+            remotes = self._rules.look_up(asked)
+            if len(remotes) == 1:
+                return self._link(source, remotes[0].zoho_id)
+        except CallFailed as failure:
+            return self._settle_failure(failure)
+        return self._settle(
+            State.FAILED,
+            code="taken",
+            sentence="Zoho says that its key is taken, by a record that is not recognisably ours.",
+            candidates=tuple(remote.zoho_id for remote in remotes),
+        )
+
+    def _settle_unproved(self, failure: CallFailed) -> Outcome:
+        """Keep the record in doubt: a look that failed proves nothing."""
+        if isinstance(failure, GoneInZoho) and not self._still_in_flight():
+            return self._settle_failure(failure)
+        if isinstance(failure, NotNow):
+            return self._settle_not_now(State.IN_DOUBT, failure)
+        outcome = self._settle(
+            State.IN_DOUBT,
+            code="not_proved_yet",
+            sentence="Whether the write was done could not be seen yet.",
+            retry_in=(
+                self._timing.proof_due_seconds
+                if isinstance(failure, OutcomeUnknown)
+                else self._timing.scaled(PROOF_AGAIN)
+            ),
+        )
+        if isinstance(failure, Misconfigured):
+            raise failure
+        return outcome
+
+    def _still_in_flight(self) -> bool:
+        return any(intent.method == "create" for intent in self._claim.open_intents)
+
+    def _settle_not_now(self, state: State, failure: NotNow) -> Outcome:
+        """Wait without an attempt. What was not sent yet goes on from the state it came from."""
+        found = self._claim.claimed_from
+        resting = STATES[found].claimed_on_signal and not self._sent
+        return self._settle(
+            state,
+            code=failure.reason,
+            sentence=failure.sentence,
+            retry_in=failure.wait_seconds,
+            wait=failure,
+            resume_as=found if resting and state is State.RETRYING else None,
+        )
+
+    def _climb(self, failure: CallFailed) -> Outcome:
+        """Take the next rung of the ladder; past the last one the record is exhausted.
+
+        What was exhausted and is asked for again starts from the first. A mismatch that could not
+        be read is to be looked at, not written, by the next claim too.
+        """
+        found = self._claim.claimed_from
+        attempt = 1 if found is State.EXHAUSTED else self._claim.attempt_number + 1
+        if attempt > len(LADDER):
+            return self._settle(
+                State.EXHAUSTED,
+                code="exhausted",
+                sentence=f"Given up after {attempt - 1} attempts. {failure.sentence}",
+                attempt_number=attempt,
+            )
+        return self._settle(
+            State.RETRYING,
+            code="unavailable",
+            sentence=failure.sentence,
+            retry_in=self._timing.scaled(LADDER[attempt - 1]) * self._clock.jitter(),
+            attempt_number=attempt,
+            resume_as=found if found is State.MISMATCH and not self._sent else None,
+        )
+
+    def _settle_mismatch(self, differing: list[str]) -> Outcome:
+        return self._settle(
+            State.MISMATCH,
+            code="differs_in_zoho",
+            field=differing[0],
+            sentence=f"It is in Zoho, but differs in {', '.join(differing)}.",
+        )
+
+    def _settle(  # noqa: PLR0913 - one keyword for each fact of a settlement
+        self,
+        state: State,
+        *,
+        code: str | None = None,
+        field: str | None = None,
+        sentence: str | None = None,
+        candidates: tuple[str, ...] = (),
+        retry_in: float | None = None,
+        attempt_number: int | None = None,
+        confirmed_fingerprint: str | None = None,
+        forget_confirmed: bool = False,
+        change: str | None = None,
+        wait: NotNow | None = None,
+        resume_as: State | None = None,
+    ) -> Outcome:
+        source = self._source
+        if attempt_number is None and state in (State.SYNCED, State.SKIPPED):
+            attempt_number = 0
+        # What was only postponed has not been attempted: its fingerprint must not look refused.
+        attempted = source.fingerprint if source and not STATES[state].claimed_when_due else None
+        settled = self._records.settle(
+            self._claim,
+            Settlement(
+                state,
+                code=code,
+                field=field,
+                sentence=sentence,
+                candidates=candidates,
+                retry_in=retry_in,
+                attempt_number=attempt_number,
+                attempted_fingerprint=attempted,
+                confirmed_fingerprint=confirmed_fingerprint,
+                confirmed_fields=(
+                    field_prints(source.payload) if source and confirmed_fingerprint else None
+                ),
+                forget_confirmed=forget_confirmed,
+                source_version=source.version if source else None,
+                change=change,
+                run_id=self._run_id,
+                resume_as=resume_as,
+            ),
+        )
+        return Outcome(self._claim.record, settled, change=change, wait=wait, code=code)
+
+    # ------------------------------------------------------------------------------------- log
+
+    def _log(
+        self,
+        write: Write,
+        started: float,
+        status: str,
+        failure: CallFailed | None = None,
+        remote: Remote | None = None,
+    ) -> None:
+        self._logs.append(
+            LogEntry(
+                self._claim.record,
+                operation=write.step,
+                status=status,
+                attempt_number=self._claim.attempt_number + 1,
+                zoho_id=remote.zoho_id if remote else write.zoho_id,
+                error_code=type(failure).__name__ if failure else None,
+                error_sentence=failure.sentence if failure else None,
+                request_masked=self._rules.masked(write),
+                response_masked=self._rules.masked_answer(remote) if remote else None,
+                http_status=failure.http_status if failure else None,
+                zoho_code=failure.zoho_code if failure else 0,
+                duration_ms=round((self._clock.monotonic() - started) * 1000),
+                run_id=self._run_id,
+            )
+        )
+
+    def write_logs(self) -> None:
+        """Write the attempt's log rows, after everything that they tell of."""
+        for entry in self._logs:
+            self._records.write_log(entry)
