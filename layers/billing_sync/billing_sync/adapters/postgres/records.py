@@ -69,6 +69,11 @@ CLAIMABLE: Final = f"""(
 """The one rule of who may be claimed (protocol §2); selections use it too, so that what they find
 can be claimed and what can be claimed is found."""
 
+END_IF_STALLED: Final = "set_config('idle_in_transaction_session_timeout', :stall, true)"
+"""Lets the server end a transaction whose worker stands still, with its row locks, in the same
+round trip: else everybody who comes by that record would wait for as long as it stands. (Of a
+Lambda that vanished without a word, the server hears from TCP alone, after hours.)"""
+
 # A row is inserted only when the record is unknown; that first claim comes from `pending`.
 # An expired lease without an intent was never sent: it, too, counts as coming from `pending`.
 CLAIM: Final = text(f"""
@@ -90,7 +95,8 @@ CLAIM: Final = text(f"""
         changed_at = clock_timestamp()
     WHERE {CLAIMABLE}
     RETURNING claimed_from, zoho_id, attempt_number, attempted_fingerprint, confirmed_fingerprint,
-              code, field, sentence, candidates, create_anyway_by IS NOT NULL AS create_anyway
+              code, field, sentence, candidates, create_anyway_by IS NOT NULL AS create_anyway,
+              {END_IF_STALLED}
 """)
 
 # Nobody looks yet: the POST of the dead (or stalled) worker may still happen until the proof's
@@ -172,7 +178,7 @@ CLOSE_INTENT: Final = text("""
     WHERE intent_id = :intent_id AND closed_at IS NULL
 """)
 
-STORE_ID: Final = text("""
+STORE_ID: Final = text(f"""
     UPDATE billing_sync.records SET
         zoho_id = :zoho_id,
         how = coalesce(how, :how),
@@ -184,6 +190,7 @@ STORE_ID: Final = text("""
         changed_at = clock_timestamp()
     WHERE organisation_id = :organisation_id AND entity_type = :entity_type
       AND entity_id = :entity_id AND claim_id = :claim_id
+    RETURNING {END_IF_STALLED}
 """)
 
 INSERT_STRAY: Final = text("""
@@ -231,7 +238,7 @@ SETTLE: Final = text(f"""
         changed_at = clock_timestamp()
     WHERE organisation_id = :organisation_id AND entity_type = :entity_type
       AND entity_id = :entity_id AND claim_id = :claim_id
-    RETURNING state
+    RETURNING state, {END_IF_STALLED}
 """)
 
 WAKE_CHILDREN: Final = text("""
@@ -342,6 +349,7 @@ class PostgresRecords:
         self._timing = timing
         self._monotonic = monotonic
         self._note_refused_trigger = note_refused_trigger
+        self._stall = f"{int(timing.send_window_seconds * 1000)}ms"
 
     def signal(self, record: RecordKey) -> None:
         """Count a signal; a record that is not there yet becomes `pending`."""
@@ -361,6 +369,7 @@ class PostgresRecords:
                         "claim_id": claim_id,
                         "lease": self._timing.lease_seconds,
                         "serial_key": serial_key,
+                        "stall": self._stall,
                     },
                 ).one_or_none()
                 if row is not None:
@@ -510,6 +519,7 @@ class PostgresRecords:
                 "zoho_id": zoho_id,
                 "how": how,
                 "run_id": run_id,
+                "stall": self._stall,
             },
         )
         return stored.rowcount > 0
@@ -557,6 +567,7 @@ class PostgresRecords:
                     "change": settlement.change,
                     "run_id": settlement.run_id,
                     "resume_as": settlement.resume_as and settlement.resume_as.value,
+                    "stall": self._stall,
                 },
             ).scalar_one_or_none()
             if state is None:

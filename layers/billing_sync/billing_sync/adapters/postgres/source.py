@@ -174,6 +174,11 @@ CURRENT: Final = text("""
       AND entity_id = :entity_id
 """)
 
+TIMEOUTS: Final = text("""
+    SELECT set_config('lock_timeout', '2s', true),
+           set_config('idle_in_transaction_session_timeout', '2s', true)
+""")
+
 STATUS_DONE: Final = text("""
     UPDATE billing_sync.records SET
         source_version = coalesce(:source_version, source_version),
@@ -198,7 +203,8 @@ class PostgresStatusColumns:
         """Write the record's *current* state, read here: a remembered one may be out of date.
 
         A row that the application holds locked costs two seconds and nothing else: `status_due`
-        stays, and the sweep comes back for it.
+        stays, and the sweep comes back for it. Nor does a worker that stands still in here hold
+        the application up for longer.
         """
         key = {
             "organisation_id": self._organisation_id,
@@ -207,7 +213,7 @@ class PostgresStatusColumns:
         }
         try:
             with self._engine.begin() as connection:
-                connection.execute(text("SET LOCAL lock_timeout = '2s'"))
+                connection.execute(TIMEOUTS)
                 now = connection.execute(CURRENT, key).one_or_none()
                 if now is None or now.status_due is None:
                     return

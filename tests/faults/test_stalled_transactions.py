@@ -1,0 +1,86 @@
+"""A worker that stands still inside a transaction: nobody waits for it longer than its window."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
+
+from ops.local_stack.postgres import SUPERUSER, Database
+from tests.records import closed_as, expire_lease, make_due
+from tests.world import ORGANISATION, World, world
+
+JOHAN = "CT-2025-00004"
+PATIENCE_SECONDS = 20
+
+
+@pytest.fixture
+def w(database: Database) -> Iterator[World]:
+    with world(database) as made:
+        made.worker.take_snapshot.young_snapshot()
+        yield made
+
+
+def sweep_until_synced(w: World) -> None:
+    """Do what the next minutes do."""
+    w.zoho.control.advance_clock(10)
+    for _ in range(4):
+        if w.record(JOHAN).state == "syncing":
+            expire_lease(w.database, w.customer(JOHAN))
+        if w.record(JOHAN).state == "in_doubt":
+            make_due(w.database, w.customer(JOHAN))
+        w.worker.sweep(lambda: True)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        pytest.param("INSERT INTO billing_sync.records AS r", id="claim"),
+        pytest.param("former_zoho_ids = CASE", id="store the answer"),
+        pytest.param("claim_id = NULL, lease_until = NULL, claimed_from", id="settle"),
+        pytest.param("UPDATE billing_source.customers", id="status columns"),
+    ],
+)
+def test_a_worker_that_stands_still_in_a_transaction_holds_nobody_up(
+    w: World, statement: str
+) -> None:
+    worker = w.container()
+    stands, goes_on = threading.Event(), threading.Event()
+
+    def stand_still(_connection: Any, _cursor: Any, executed: str, *_rest: Any) -> None:
+        if statement in executed:
+            stands.set()
+            goes_on.wait(PATIENCE_SECONDS)
+
+    event.listen(worker.engine, "after_cursor_execute", stand_still)
+    with ThreadPoolExecutor(1) as pool, w.database.connect(SUPERUSER) as other:
+        lost = pool.submit(w.sync, JOHAN, worker)
+        try:
+            assert stands.wait(PATIENCE_SECONDS)
+            # The row of the record, and the application's: neither is held for long.
+            other.execute("SET lock_timeout = '8s'")
+            other.execute(
+                """INSERT INTO billing_sync.records (organisation_id, entity_type, entity_id)
+                   VALUES (%s, 'customer', %s)
+                   ON CONFLICT (organisation_id, entity_type, entity_id)
+                   DO UPDATE SET signals = records.signals + 1""",
+                [ORGANISATION, w.customer_id(JOHAN)],
+            )
+            other.execute(
+                "UPDATE customers SET phone = '+27215550099' WHERE account_number = %s", [JOHAN]
+            )
+            assert not lost.done()
+        finally:
+            goes_on.set()
+        with pytest.raises(DBAPIError):
+            lost.result()
+
+    sweep_until_synced(w)
+    [customer] = w.in_zoho(JOHAN)
+    found = w.record(JOHAN)
+    assert (found.state, found.zoho_id) == ("synced", customer["customer_id"])
+    assert customer["phone"] == "+27215550099"
+    assert None not in closed_as(w.database, w.customer(JOHAN))
