@@ -9,12 +9,17 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
+from billing_sync.bootstrap import Container
 from ops.local_stack.postgres import SUPERUSER, Database
-from tests.records import closed_as, expire_lease, make_due
+from tests.records import calls, closed_as, expire_lease, intents, make_due, sql
 from tests.world import ORGANISATION, World, world
 
 JOHAN = "CT-2025-00004"
 PATIENCE_SECONDS = 20
+STANDS_IN_A_TRANSACTION = """
+    SELECT 1 FROM pg_stat_activity
+    WHERE datname = current_database() AND state = 'idle in transaction'
+"""
 
 
 @pytest.fixture
@@ -35,6 +40,22 @@ def sweep_until_synced(w: World) -> None:
         w.worker.sweep(lambda: True)
 
 
+def standing_still_after(
+    w: World, statement: str
+) -> tuple[Container, threading.Event, threading.Event]:
+    """Make a worker that stands still after a statement, until it is told to go on."""
+    worker = w.container()
+    stands, goes_on = threading.Event(), threading.Event()
+
+    def stand_still(_connection: Any, _cursor: Any, executed: str, *_rest: Any) -> None:
+        if statement in executed:
+            stands.set()
+            goes_on.wait(PATIENCE_SECONDS)
+
+    event.listen(worker.engine, "after_cursor_execute", stand_still)
+    return worker, stands, goes_on
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -47,15 +68,7 @@ def sweep_until_synced(w: World) -> None:
 def test_a_worker_that_stands_still_in_a_transaction_holds_nobody_up(
     w: World, statement: str
 ) -> None:
-    worker = w.container()
-    stands, goes_on = threading.Event(), threading.Event()
-
-    def stand_still(_connection: Any, _cursor: Any, executed: str, *_rest: Any) -> None:
-        if statement in executed:
-            stands.set()
-            goes_on.wait(PATIENCE_SECONDS)
-
-    event.listen(worker.engine, "after_cursor_execute", stand_still)
+    worker, stands, goes_on = standing_still_after(w, statement)
     with ThreadPoolExecutor(1) as pool, w.database.connect(SUPERUSER) as other:
         lost = pool.submit(w.sync, JOHAN, worker)
         try:
@@ -84,3 +97,24 @@ def test_a_worker_that_stands_still_in_a_transaction_holds_nobody_up(
     assert (found.state, found.zoho_id) == ("synced", customer["customer_id"])
     assert customer["phone"] == "+27215550099"
     assert None not in closed_as(w.database, w.customer(JOHAN))
+
+
+def test_a_worker_that_stands_still_while_it_opens_its_intent_leaves_without_a_call(
+    w: World,
+) -> None:
+    worker, stands, goes_on = standing_still_after(w, "INSERT INTO billing_sync.intents")
+    with ThreadPoolExecutor(1) as pool:
+        lost = pool.submit(w.sync, JOHAN, worker)
+        try:
+            assert stands.wait(PATIENCE_SECONDS)
+            while sql(w.database, STANDS_IN_A_TRANSACTION):
+                assert not lost.done()
+        finally:
+            goes_on.set()
+
+        assert lost.result().state is None
+
+    assert intents(w.database, w.customer(JOHAN)) == []
+    assert "create_customer" not in calls(w.zoho)
+    sweep_until_synced(w)
+    assert len(w.in_zoho(JOHAN)) == 1

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row, text
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from billing_sync.adapters.postgres.engine import one_statement
 from billing_sync.adapters.postgres.quota import take_permit
@@ -398,8 +398,10 @@ class PostgresRecords:
             if priority is Priority.TRIGGER:
                 self._note_refused_trigger()
             raise
-        except OperationalError as error:
-            if getattr(error.orig, "sqlstate", None) == STALLED_IN_TRANSACTION:
+        except DBAPIError as error:
+            # Whether the server's reason is still read, or only that the session is gone, is luck.
+            sqlstate = getattr(error.orig, "sqlstate", None)
+            if error.connection_invalidated or sqlstate == STALLED_IN_TRANSACTION:
                 raise FenceLost(f"stalled while opening an intent of {claim.record}") from error
             raise
 
