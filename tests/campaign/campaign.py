@@ -259,12 +259,13 @@ class _Round:
                 cursor.execute(statement.encode(), values)
             self._trace.write("did", statement=statement, values=values)
         except psycopg.errors.LockNotAvailable:
-            # It waited for one second, and in vain.
+            # For a colleague's transaction (`lock`), or for ours if a worker stands still in it.
             self._counts["application had to wait"] += 1
             self._trace.write("waited in vain", row=row["id"], seconds=time.monotonic() - began)
 
     def _lock(self, values: dict[str, Any]) -> None:
         row = self._row(values["whom"])
+        self._trace.write("locking", row=row["id"])
         with (
             contextlib.suppress(psycopg.errors.LockNotAvailable),
             self._stage.application() as cursor,
@@ -314,7 +315,7 @@ class _Round:
         violations = self._come_to_rest("by itself")
         violations += invariants.check(self._stage, mended=False)
         parent = self._stage.parent
-        red = [State.FAILED, State.EXHAUSTED, State.MISMATCH]
+        red = [State.FAILED, State.EXHAUSTED, State.MISMATCH, State.AMBIGUOUS]
         parent.operations.retry(EntityType.CUSTOMER, ids=[], states=red, code=None, by="campaign")
         run = parent.runs.latest()
         if run is not None and run.ended_at is None:
