@@ -1,8 +1,10 @@
 """The backfill's steps, one after the other, as the state machine calls them."""
 
 import json
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,16 +12,18 @@ import pytest
 
 from billing_sync.bootstrap import Container
 from billing_sync.domain.errors import RecordsNotInStep
-from billing_sync.domain.states import State
+from billing_sync.domain.states import EntityType, State
 from billing_sync.domain.steps import (
     BackfillInput,
+    Finding,
     Next,
     OperateAnswer,
     OperateEvent,
+    Severity,
     StepAnswer,
     StepEvent,
 )
-from billing_sync.ports import Executions, Run
+from billing_sync.ports import Executions, PlanRow, RecordKey, Run
 from ops.fake_zoho import FieldAltered, SeedCustomer
 from ops.local_stack.postgres import Database
 from tests.world import World, world
@@ -377,3 +381,26 @@ def by_hand(stage: World, method: str, path: str, body: dict[str, str] | None) -
 
 def wait_for_the_index(stage: World) -> None:
     stage.zoho.control.advance_clock(10)
+
+
+def test_invocations_that_overlap_write_one_plan_and_one_set_of_findings(stage: World) -> None:
+    """A task that timed out leaves its Lambda running beside the one that replaces it."""
+    begin(stage.worker, "overlap")
+    start = threading.Barrier(8)
+    finding = Finding(
+        code="ambiguous_customers", severity=Severity.WARNING, sentence="Some.", what_to_do="Look."
+    )
+
+    def plan(number: int) -> None:
+        runs = stage.container().runs
+        ours = PlanRow("customers", RecordKey(EntityType.CUSTOMER, str(number)), None, "create")
+        shared = PlanRow("customers", RecordKey(EntityType.CUSTOMER, "shared"), None, "create")
+        start.wait()
+        runs.add_to_plan("overlap", [ours, shared])
+        runs.put_findings("overlap", "plan", [finding])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(plan, range(8)))
+
+    assert stage.worker.runs.plan_counts("overlap") == {"customers": {"create": 9}}
+    assert [found.code for found in stage.worker.runs.findings("overlap")] == [finding.code]

@@ -37,6 +37,14 @@ OF_THE_RUN: Final = """EXISTS (
       AND b.entity_type = r.entity_type AND b.entity_id = r.entity_id)
 """
 
+# A task that timed out leaves its Lambda running beside the next one: what reads before it writes
+# is for one of them at a time, and not for one that stands still.
+ONE_WRITES: Final = text("""
+    SELECT set_config('idle_in_transaction_session_timeout', '5s', true)
+    FROM (SELECT 1 FROM billing_sync.runs
+          WHERE organisation_id = :organisation_id AND run_id = :run_id FOR UPDATE) AS run
+""")
+
 LEASE_OVER: Final = "(r.state = 'syncing' AND r.lease_until < clock_timestamp())"
 
 
@@ -347,6 +355,7 @@ class PostgresRuns:
         if not rows:
             return
         with self._engine.begin() as connection:
+            connection.execute(ONE_WRITES, self._run(run_id))
             last = connection.execute(
                 text("""SELECT coalesce(max(position), 0) FROM billing_sync.backfill_plan
                         WHERE organisation_id = :organisation_id AND run_id = :run_id"""),
@@ -498,6 +507,7 @@ class PostgresRuns:
     def put_findings(self, run_id: str, source: str, findings: Sequence[Finding]) -> None:
         """Replace the findings of one source."""
         with self._engine.begin() as connection:
+            connection.execute(ONE_WRITES, self._run(run_id))
             connection.execute(
                 text("""DELETE FROM billing_sync.findings
                         WHERE organisation_id = :organisation_id AND run_id = :run_id
