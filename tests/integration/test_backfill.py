@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from billing_sync.bootstrap import Container
 from billing_sync.domain.errors import RecordsNotInStep
@@ -183,6 +184,32 @@ def test_an_ambiguous_customer_makes_the_run_red_and_a_link_makes_it_green(stage
     assert (report["colour"], report["linked"], report["in_step"]) == ("green", 1, 13)
     assert [c["customer_id"] for c in stage.in_zoho("CT-2025-00009")] == [by_hand]
     assert stage.worker.conclude(StepEvent(run_id="first")).colour == "green", "a redrive"
+
+
+def test_of_two_links_to_one_id_at_the_same_moment_one_holds_and_the_other_is_told(
+    stage: World,
+) -> None:
+    rows = [stage.customer("CT-2025-00002"), stage.customer("CT-2025-00004")]
+    for record in rows:
+        stage.worker.records.signal(record)
+
+    with (
+        stage.worker.engine.begin() as first,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        # The first has written and not committed: the second sees no holder, and waits for it.
+        first.execute(
+            text("UPDATE billing_sync.records SET zoho_id = '900001' WHERE entity_id = :id"),
+            {"id": rows[0].entity_id},
+        )
+        second = pool.submit(stage.worker.operations.link, rows[1], "900001", by="ops")
+        with pytest.raises(TimeoutError):
+            second.result(timeout=0.5)
+        first.commit()
+        holder = second.result(timeout=5)
+
+    assert holder == rows[0]
+    assert stage.record("CT-2025-00004").zoho_id is None
 
 
 def test_a_stop_ends_the_batch_and_the_next_run_finishes_without_a_duplicate(

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import IntegrityError
 
+from billing_sync.adapters.postgres.engine import one_statement
 from billing_sync.adapters.postgres.records import sql_list
 from billing_sync.domain.states import EntityType, State, states_where
 from billing_sync.ports import RecordKey
@@ -27,6 +29,12 @@ RETRY: Final = text(f"""
       AND (:any_state OR state = ANY(:states))
       AND (CAST(:code AS text) IS NULL OR code = :code)
     RETURNING entity_id
+""")
+
+HOLDER: Final = text("""
+    SELECT entity_id FROM billing_sync.records
+    WHERE organisation_id = :organisation_id AND entity_type = :entity_type
+      AND zoho_id = :zoho_id AND entity_id <> :entity_id
 """)
 
 LINK: Final = text("""
@@ -102,19 +110,19 @@ class PostgresOperations:
 
         :raises LookupError: the record is unknown, is being worked on, or its write is in doubt.
         """
-        with self._engine.begin() as connection:
-            holder = connection.execute(
-                text("""SELECT entity_id FROM billing_sync.records
-                        WHERE organisation_id = :organisation_id AND entity_type = :entity_type
-                          AND zoho_id = :zoho_id AND entity_id <> :entity_id"""),
-                {**self._key(record), "zoho_id": zoho_id},
-            ).scalar_one_or_none()
-            if holder is not None:
-                return RecordKey(record.entity, holder)
-            linked = connection.execute(LINK, {**self._key(record), "zoho_id": zoho_id})
-            if linked.rowcount == 0:
-                raise LookupError(str(record))
-            self._audit(connection, by, "link", record, {"zoho_id": zoho_id})
+        key = {**self._key(record), "zoho_id": zoho_id}
+        try:
+            with self._engine.begin() as connection:
+                holder = connection.execute(HOLDER, key).scalar_one_or_none()
+                if holder is not None:
+                    return RecordKey(record.entity, holder)
+                if connection.execute(LINK, key).rowcount == 0:
+                    raise LookupError(str(record))
+                self._audit(connection, by, "link", record, {"zoho_id": zoho_id})
+        except IntegrityError:
+            # Another record was given this id since we looked: it is the holder now.
+            with one_statement(self._engine) as connection:
+                return RecordKey(record.entity, connection.execute(HOLDER, key).scalar_one())
         return None
 
     def create_anyway(self, record: RecordKey, *, by: str) -> bool:
