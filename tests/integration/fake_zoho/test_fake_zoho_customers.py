@@ -103,7 +103,7 @@ def test_calendar_jumps_without_moving_the_limits(zoho: RunningFake, api: httpx.
         ({"email": "a@b"}, "Email"),
         ({"payment_terms": "Net 15"}, "Payment Terms"),
         ({"is_portal_enabled": "perhaps"}, "Is Portal Enabled"),
-        ({"currency_code": "XXX"}, "Currency Code"),
+        ({"currency_code": "QQQ"}, "Currency Code"),
         ({"vat_reg_no": "4"}, "Vat Reg No"),
         ({"billing_address": "1 Long Street"}, "Billing Address"),
         ({"billing_address": {"city": "x" * 101}}, "City"),
