@@ -28,9 +28,17 @@ class Phase(StrEnum):
     """The phases of a backfill, in their order."""
 
     CUSTOMERS = "customers"
+    SUBSCRIPTIONS = "subscriptions"
+    INVOICES = "invoices"
+    PAYMENTS = "payments"
 
 
-ENTITY_OF_PHASE = {Phase.CUSTOMERS: EntityType.CUSTOMER}
+ENTITY_OF_PHASE = {
+    Phase.CUSTOMERS: EntityType.CUSTOMER,
+    Phase.SUBSCRIPTIONS: EntityType.SUBSCRIPTION,
+    Phase.INVOICES: EntityType.INVOICE,
+    Phase.PAYMENTS: EntityType.PAYMENT,
+}
 """The entity that a phase carries; its parents go along."""
 
 OFF_DUE = "due"
@@ -67,7 +75,7 @@ class Only(Strict):
 class BackfillInput(Strict):
     """The execution's input. Without a mode it plans, and writes nothing to Zoho."""
 
-    phases: Annotated[tuple[Phase, ...], Field(min_length=1)] = tuple(Phase)
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1)] = (Phase.CUSTOMERS,)
     mode: Mode = Mode.PLAN
     only: Only = Only()
 

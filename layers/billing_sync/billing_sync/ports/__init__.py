@@ -50,7 +50,7 @@ from billing_sync.ports.token import (
     TokenStore,
 )
 from billing_sync.ports.verification import Debtors, RedGroup, RunFigures, Verification
-from billing_sync.ports.zoho import BillingApi, Organisations
+from billing_sync.ports.zoho import BillingApi, Organisations, Page
 
 __all__ = [
     "AccessToken",
@@ -71,6 +71,7 @@ __all__ = [
     "OrganisationFacts",
     "OrganisationReads",
     "Organisations",
+    "Page",
     "Permit",
     "PlanRow",
     "Priority",

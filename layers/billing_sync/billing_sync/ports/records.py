@@ -1,5 +1,6 @@
 """Sync records: claims, intents, settlements, and the log of what was tried (protocol §1-§5)."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,7 +43,9 @@ class Intent:
 class Claim:
     """The right to work on a record until the lease ends, and what the claim found there.
 
-    `found_intents` are creates of the past that a proof found in Zoho.
+    `found_intents` are creates of the past that a proof found in Zoho. `facts` are what children
+    and reports need to know of the one in Zoho (`EntityRules.facts`), as last seen. `removed` says
+    that it was rightly taken out of Zoho; its id is among the former ones then.
     """
 
     record: RecordKey
@@ -59,6 +62,9 @@ class Claim:
     create_anyway: bool
     open_intents: tuple[Intent, ...]
     found_intents: tuple[Intent, ...] = ()
+    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    removed: bool = False
+    former_zoho_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,11 @@ class Settlement:
     source_version: datetime | None = None
     change: str | None = None
     run_id: str | None = None
+    facts: dict[str, Any] | None = None
+    removed: bool = False
+    """For `synced` without an id: it is rightly not in Zoho any more."""
+    due_at: datetime | None = None
+    """For `waiting`: when it is failed, if what it waits for has not come."""
     resume_as: State | None = None
     """For `retrying`: the state that the next claim is to find, because nothing was sent yet."""
 
@@ -136,6 +147,10 @@ class RecordView:
     source_version: datetime | None
     signals_waiting: bool
     how: str | None
+    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    removed: bool = False
+    former_zoho_ids: tuple[str, ...] = ()
+    due_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +197,19 @@ class SyncRecords(Protocol):
         self, claim: Claim, intent: Intent, zoho_id: str, *, run_id: str | None
     ) -> bool:
         """Store the id that Zoho answered, and close the intent; False: kept as a stray answer."""
+
+    def let_go(self, claim: Claim, intent: Intent | None) -> bool:
+        """Forget the Zoho id, which is kept among the former ones, and close the intent.
+
+        For what was deleted in Zoho by us, and for a subscription that ended there. False: the
+        claim is lost; a late deletion is kept as a stray answer.
+        """
+
+    def sent_figures(self, record: RecordKey) -> list[dict[str, Any]]:
+        """Give the figures of every create that was ever sent for the record."""
+
+    def holders(self, entity: EntityType, zoho_ids: Sequence[str]) -> dict[str, str]:
+        """Say which record of ours (its id) holds each of the Zoho ids that any holds."""
 
     def adopt(
         self, claim: Claim, zoho_id: str, *, intent: Intent | None, run_id: str | None

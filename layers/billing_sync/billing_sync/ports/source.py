@@ -7,7 +7,16 @@ from decimal import Decimal
 from typing import Protocol
 
 from billing_sync.domain.customers import Candidate
-from billing_sync.domain.source import Customer
+from billing_sync.domain.remote import RemoteInvoice, RemoteSubscription
+from billing_sync.domain.source import (
+    Customer,
+    Invoice,
+    Package,
+    Payment,
+    PaymentAllocation,
+    Service,
+    SourceRow,
+)
 from billing_sync.domain.states import EntityType
 from billing_sync.domain.steps import Only
 from billing_sync.ports.records import RecordKey
@@ -21,6 +30,44 @@ class Source(Protocol):
 
     def customers_after(self, cursor: str | None, limit: int, only: Only) -> list[Customer]:
         """Read the next customers by primary key, restricted as a run is."""
+
+    def package(self, package_id: str) -> Package | None:
+        """Read one package now."""
+
+    def packages(self) -> list[Package]:
+        """Read the whole price list, by id."""
+
+    def service(self, service_id: str) -> Service | None:
+        """Read one service now."""
+
+    def invoice(self, invoice_id: str) -> Invoice | None:
+        """Read one invoice now."""
+
+    def payment(self, payment_id: str) -> Payment | None:
+        """Read one payment now."""
+
+    def rows_after(
+        self, entity: EntityType, cursor: str | None, limit: int, only: Only
+    ) -> Sequence[SourceRow]:
+        """Read the next rows of an entity's view by primary key, restricted as a run is.
+
+        `only.accounts` are those of the row's customer; `only.ids` are the entity's own.
+        """
+
+    def invoices_of_service(self, service_id: str) -> list[Invoice]:
+        """Read all invoices of one service, by id."""
+
+    def same_number(self, number: str, invoice_id: str) -> list[str]:
+        """Give the ids of other invoices of ours that bear a number."""
+
+    def our_numbers(self, numbers: Sequence[str]) -> set[str]:
+        """Say which of the given invoice numbers are ours."""
+
+    def completed_payments_on(self, invoice_id: str) -> list[Payment]:
+        """Read the completed payments that name one invoice, by id."""
+
+    def allocations(self, payment_id: str) -> list[PaymentAllocation]:
+        """Read a payment's shares, none where the optional view does not exist."""
 
     def customer_id_of(self, id_or_account: str) -> str | None:
         """Find a customer by id or by account number."""
@@ -52,6 +99,8 @@ class SnapshotView:
     age_seconds: float
     calls: int
     started_at: datetime
+    renewed_seconds: float = 0.0
+    """Real seconds since it was walked, in whole or for what is new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,3 +177,52 @@ class Snapshots(Protocol):
 
     def count(self, snapshot_id: int) -> int:
         """Count its customers."""
+
+    # -------------------------------------------------------------- subscriptions and invoices
+
+    def store_rows(
+        self,
+        entity: EntityType,
+        snapshot_id: int,
+        page: int,
+        rows: Sequence[RemoteSubscription | RemoteInvoice],
+        *,
+        is_last: bool,
+    ) -> None:
+        """Store a page of subscriptions or invoices and move on."""
+
+    def renew_rows(
+        self,
+        entity: EntityType,
+        snapshot_id: int,
+        rows: Sequence[RemoteSubscription | RemoteInvoice],
+        *,
+        renewed: bool = False,
+    ) -> None:
+        """Put newer rows over a complete snapshot's; `renewed` marks it as walked again just now.
+
+        A row read by id replaces the list's own: it shows more.
+        """
+
+    def subscriptions(
+        self,
+        snapshot_id: int,
+        *,
+        zoho_ids: Sequence[str] = (),
+        references: Sequence[str] = (),
+        customer_zoho_ids: Sequence[str] = (),
+    ) -> list[RemoteSubscription]:
+        """Give the subscriptions that fit any of what is given."""
+
+    def invoices(
+        self,
+        snapshot_id: int,
+        *,
+        zoho_ids: Sequence[str] = (),
+        numbers: Sequence[str] = (),
+        customer_zoho_ids: Sequence[str] = (),
+    ) -> list[RemoteInvoice]:
+        """Give the invoices that fit any of what is given."""
+
+    def count_rows(self, entity: EntityType, snapshot_id: int) -> int:
+        """Count a snapshot's subscriptions or invoices."""

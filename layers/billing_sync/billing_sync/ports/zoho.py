@@ -1,10 +1,32 @@
 """Zoho Billing, and what is known of its organisation."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
 from typing import Any, Protocol
+from zoneinfo import ZoneInfo
 
-from billing_sync.domain.remote import CustomerPage, Organisation, RemoteCustomer
+from billing_sync.domain.remote import (
+    CustomerPage,
+    Organisation,
+    RemoteCustomer,
+    RemoteInvoice,
+    RemotePayment,
+    RemotePlan,
+    RemoteProduct,
+    RemoteSubscription,
+    RemoteTransaction,
+    Tax,
+)
 from billing_sync.ports.governor import Permit
+
+
+@dataclass(frozen=True, slots=True)
+class Page[Row]:
+    """One page of a list. `has_more` as Zoho says it; there is no total."""
+
+    rows: tuple[Row, ...]
+    has_more: bool
 
 
 class Organisations(Protocol):
@@ -13,7 +35,30 @@ class Organisations(Protocol):
     def currency(self) -> str:
         """Give its currency code."""
 
-    def learn(self, name: str, currency_code: str, time_zone: str) -> None:
+    def time_zone(self) -> ZoneInfo:
+        """Give its time zone, in which dates of documents are read."""
+
+    def price_precision(self) -> int:
+        """Give the decimals of its prices."""
+
+    def taxes(self) -> list[Tax]:
+        """Give its taxes as preflight last read them; none where it is not registered for VAT."""
+
+    def today(self) -> date:
+        """Give the day that it is there, by the database's clock.
+
+        A calendar of its own (tests and demos; preflight refuses it for a real Zoho) goes before.
+        """
+
+    def learn(
+        self,
+        name: str,
+        currency_code: str,
+        time_zone: str,
+        *,
+        price_precision: int = 2,
+        taxes: Sequence[Tax] = (),
+    ) -> None:
         """Store what Zoho says of the organisation."""
 
     def names_are_enforced(self) -> bool:
@@ -54,3 +99,116 @@ class BillingApi(Protocol):
         self, zoho_id: str, payload: dict[str, Any], *, permit: Permit
     ) -> RemoteCustomer:
         """Change the given fields of a customer."""
+
+    def taxes(self) -> list[Tax]:
+        """List the organisation's taxes."""
+
+    # -------------------------------------------------------------------------------- catalogue
+
+    def list_products(self, page: int) -> Page[RemoteProduct]:
+        """Read one page of products, active and inactive."""
+
+    def get_product(self, zoho_id: str) -> RemoteProduct:
+        """Read one product.
+
+        :raises GoneInZoho: it is not there any more.
+        """
+
+    def create_product(self, payload: dict[str, Any], *, permit: Permit) -> RemoteProduct:
+        """Make a product. Neither its name nor anything else is unique there."""
+
+    def update_product(
+        self, zoho_id: str, payload: dict[str, Any], *, permit: Permit
+    ) -> RemoteProduct:
+        """Change the given fields of a product."""
+
+    def get_plan(self, code: str) -> RemotePlan:
+        """Read one plan by its code.
+
+        :raises GoneInZoho: there is none.
+        """
+
+    def create_plan(self, payload: dict[str, Any], *, permit: Permit) -> RemotePlan:
+        """Make a plan; the server keeps `plan_code` unique."""
+
+    def update_plan(self, code: str, payload: dict[str, Any], *, permit: Permit) -> RemotePlan:
+        """Write the whole plan (`domain.catalogue.plan_update`)."""
+
+    # ---------------------------------------------------------------------------- subscriptions
+
+    def list_subscriptions(
+        self, page: int, *, newest_first: bool = False
+    ) -> Page[RemoteSubscription]:
+        """Read one page of subscriptions of any status."""
+
+    def get_subscription(self, zoho_id: str) -> RemoteSubscription:
+        """Read one subscription, with the change that is scheduled, where one is.
+
+        :raises GoneInZoho: it is not there any more.
+        """
+
+    def create_subscription(self, payload: dict[str, Any], *, permit: Permit) -> RemoteSubscription:
+        """Make a subscription. Not idempotent: the caller holds an intent."""
+
+    def update_subscription(
+        self, zoho_id: str, payload: dict[str, Any], *, permit: Permit
+    ) -> RemoteSubscription:
+        """Change plan and price, at once or at the end of the term, as the payload says."""
+
+    def cancel_subscription(
+        self, zoho_id: str, *, at_end: bool, permit: Permit
+    ) -> RemoteSubscription:
+        """End it with its term, or at once."""
+
+    def reactivate_subscription(self, zoho_id: str, *, permit: Permit) -> RemoteSubscription:
+        """Take back a cancellation at the end of the term; from `non_renewing` only."""
+
+    # --------------------------------------------------------------------------------- invoices
+
+    def list_invoices(self, page: int, *, newest_first: bool = False) -> Page[RemoteInvoice]:
+        """Read one page of invoices of any status; rows show no subscription and no tax."""
+
+    def get_invoice(self, zoho_id: str) -> RemoteInvoice:
+        """Read one invoice with lines and payments.
+
+        :raises GoneInZoho: it is not there any more.
+        """
+
+    def create_invoice(self, payload: dict[str, Any], *, permit: Permit) -> RemoteInvoice:
+        """Make a draft under our own number, which the server keeps unique; mails nobody."""
+
+    def update_invoice(
+        self, zoho_id: str, payload: dict[str, Any], *, permit: Permit
+    ) -> RemoteInvoice:
+        """Change a draft or an open, unpaid invoice."""
+
+    def open_invoice(self, zoho_id: str, *, permit: Permit) -> None:
+        """Make a draft an issued invoice; mails nobody."""
+
+    def void_invoice(self, zoho_id: str, *, permit: Permit) -> None:
+        """Void an open and unpaid invoice."""
+
+    def delete_invoice(self, zoho_id: str, *, permit: Permit) -> None:
+        """Delete a draft; its number is free again."""
+
+    # --------------------------------------------------------------------------------- payments
+
+    def get_payment(self, zoho_id: str) -> RemotePayment:
+        """Read one payment.
+
+        :raises GoneInZoho: it is not there any more.
+        """
+
+    def create_payment(self, payload: dict[str, Any], *, permit: Permit) -> RemotePayment:
+        """Record a payment; mails nobody. Not idempotent: the caller holds an intent."""
+
+    def update_payment(
+        self, zoho_id: str, payload: dict[str, Any], *, permit: Permit
+    ) -> RemotePayment:
+        """Write the whole payment anew (`domain.payments.payment_update`)."""
+
+    def delete_payment(self, zoho_id: str, *, permit: Permit) -> None:
+        """Take a payment out; its invoices are open again."""
+
+    def list_transactions(self, customer_zoho_id: str, page: int) -> Page[RemoteTransaction]:
+        """Read one page of a customer's transactions; pure credits are seen only here."""
