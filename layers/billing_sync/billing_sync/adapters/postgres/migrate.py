@@ -28,6 +28,8 @@ TABLE_RIGHTS: Final = {
     "audit": "SELECT, INSERT",
     "snapshots": READ_WRITE,
     "snapshot_customers": READ_WRITE,
+    "snapshot_subscriptions": READ_WRITE,
+    "snapshot_invoices": READ_WRITE,
     "organisations": "SELECT, INSERT, UPDATE",
     "zoho_sync_logs": "SELECT, INSERT",
     "quota": "SELECT, INSERT, UPDATE",
