@@ -1,15 +1,33 @@
 """What the environment says, validated; each function reads only the groups that it uses."""
 
 import os
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import date
+from decimal import Decimal
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
+from billing_sync.domain.catalogue import ProductNames
 from billing_sync.domain.data_centres import DATA_CENTRES
 from billing_sync.domain.display_names import DisplayNames
 from billing_sync.domain.errors import Misconfigured
+from billing_sync.domain.invoices import Linking
+from billing_sync.domain.money import read_json
+from billing_sync.domain.ownership import Ownership, RecurringInvoicesOwner, word_of
+from billing_sync.domain.payments import ANY, PaymentMode, PaymentWay, PaymentWays
+from billing_sync.domain.tax import Prices, Rounding, TaxKind, TaxSetting
 from billing_sync.domain.timing import Timing
 
 ACCOUNT_NUMBER_LABEL: Final = "Account Number"
@@ -36,7 +54,8 @@ class Settings(BaseModel):
             if value != ""
         }
         try:
-            return cls.model_validate({k: v for k, v in given.items() if k in cls.model_fields})
+            known = {field.alias or name for name, field in cls.model_fields.items()}
+            return cls.model_validate({k: v for k, v in given.items() if k in known})
         except ValidationError as error:
             faults = "; ".join(
                 f"{'.'.join(str(part) for part in fault['loc']).upper() or 'settings'}:"
@@ -116,6 +135,109 @@ class ZohoSettings(CommonSettings):
         return self
 
 
+def _from_json(given: object) -> object:
+    """Read a variable that holds a JSON list; its numbers stay as they are written."""
+    if not isinstance(given, str):
+        return given
+    try:
+        read = read_json(given)
+    except ValueError:
+        raise ValueError("it must be a JSON list, and it is no JSON") from None
+    if not isinstance(read, list):
+        raise ValueError("it must be a JSON list")  # noqa: TRY004 - pydantic reports a ValueError
+    return read
+
+
+def _from_iso(given: object) -> object:
+    """Read a day; without this, pydantic would take `20260101` for a number of seconds."""
+    if not isinstance(given, str):
+        return given
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", given):
+        raise ValueError("it must be a day such as 2026-01-01")
+    try:
+        return date.fromisoformat(given)
+    except ValueError:
+        raise ValueError("there is no such day") from None
+
+
+def _words(given: object) -> object:
+    """Read words separated by commas, in the form in which they are compared."""
+    if not isinstance(given, str):
+        return given
+    return frozenset(word for part in given.split(",") if (word := word_of(part)))
+
+
+class Row(BaseModel):
+    """A row of a setting that is a table. A field that nobody knows is a misspelt one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class TaxRow(Row):
+    """A tax as it is looked for in Zoho."""
+
+    kind: TaxKind
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    percentage: Annotated[Decimal, Field(ge=0, le=100)]
+
+    @model_validator(mode="after")
+    def _kind_fits_its_rate(self) -> Self:
+        if (self.kind is TaxKind.STANDARD) != (self.percentage > 0):
+            raise ValueError("standard is above 0 %, zero and exempt are at 0 %")
+        return self
+
+
+class PaymentWayRow(Row):
+    """How payments of a provider and a method are written in Zoho; `*` stands for any."""
+
+    provider: Annotated[str, Field(min_length=1, max_length=100)] = ANY
+    method: Annotated[str, Field(min_length=1, max_length=100)] = ANY
+    mode: PaymentMode
+    account_id: Annotated[str, Field(pattern=r"^[0-9]{0,25}$")] = ""
+
+
+def _once(keys: Iterable[tuple[str, ...]]) -> None:
+    repeated = [key for key, count in Counter(keys).items() if count > 1]
+    if repeated:
+        raise ValueError(f"{' / '.join(repeated[0])} stands there more than once")
+
+
+def _each_kind_once(rows: tuple[TaxRow, ...]) -> tuple[TaxRow, ...]:
+    _once((row.kind.value,) for row in rows)
+    return rows
+
+
+def _each_pair_once(rows: tuple[PaymentWayRow, ...]) -> tuple[PaymentWayRow, ...]:
+    _once((word_of(row.provider), word_of(row.method)) for row in rows)
+    return rows
+
+
+SOUTH_AFRICA: Final = (
+    TaxRow(kind=TaxKind.STANDARD, name="Standard Rate", percentage=Decimal(15)),
+    TaxRow(kind=TaxKind.ZERO, name="Zero Rate", percentage=Decimal(0)),
+    TaxRow(kind=TaxKind.EXEMPT, name="Exempt", percentage=Decimal(0)),
+)
+"""VAT as Zoho's edition for South Africa names it."""
+
+USUAL_WAYS: Final = tuple(
+    PaymentWayRow(method=method, mode=mode)
+    for method, mode in (
+        ("eft", PaymentMode.BANK_TRANSFER),
+        ("bank_transfer", PaymentMode.BANK_TRANSFER),
+        ("debit_order", PaymentMode.BANK_TRANSFER),
+        ("card", PaymentMode.CREDIT_CARD),
+        ("credit_card", PaymentMode.CREDIT_CARD),
+        ("cash", PaymentMode.CASH),
+    )
+)
+"""What a word alone tells, whoever the provider is; preflight lists what no row maps."""
+
+SHORTEST_MONTH: Final = 28
+
+Day = Annotated[date | None, BeforeValidator(_from_iso)]
+Days = Annotated[int, Field(ge=0, lt=SHORTEST_MONTH)]
+
+
 class SyncSettings(Settings):
     """How records are sent."""
 
@@ -123,10 +245,87 @@ class SyncSettings(Settings):
     status_columns: Literal["off", "on"] = "on"
     snapshot_max_age_hours: Annotated[float, Field(gt=0, le=24 * 7)] = 24.0
     work_off_hours: Annotated[float, Field(ge=0, le=24 * 7)] = 2.0
+    recurring_invoices_owner: RecurringInvoicesOwner = RecurringInvoicesOwner.ZOHO
+    recurring_invoice_types: Annotated[
+        frozenset[str], BeforeValidator(_words), Field(min_length=1)
+    ] = frozenset({"recurring"})
+    invoices_from: Day = None
+    payments_from: Day = None
+    prices_in_zoho: Prices = Prices.INCLUSIVE
+    tax_rounding: Rounding = Rounding.LINE
+    taxes: Annotated[
+        tuple[TaxRow, ...], BeforeValidator(_from_json), AfterValidator(_each_kind_once)
+    ] = SOUTH_AFRICA
+    payment_ways_table: Annotated[
+        tuple[PaymentWayRow, ...],
+        BeforeValidator(_from_json),
+        AfterValidator(_each_pair_once),
+        Field(alias="payment_ways"),
+    ] = USUAL_WAYS
+    product_name_prefix: Annotated[str, Field(max_length=50)] = ""
+    link_days_before: Days = 3
+    link_days_after: Days = 10
+    invoice_due_after_days: Days = 3
+
+    @property
+    def ownership(self) -> Ownership:
+        """Who bills what, and from which day on."""
+        return Ownership(
+            self.recurring_invoices_owner,
+            self.recurring_invoice_types,
+            self.invoices_from,
+            self.payments_from,
+        )
+
+    @property
+    def prices(self) -> Prices:
+        """Whether the prices of plans hold their tax in Zoho."""
+        return self.prices_in_zoho
+
+    @property
+    def rounding(self) -> Rounding:
+        """Whether Zoho rounds tax for each line, or once."""
+        return self.tax_rounding
+
+    @property
+    def tax_settings(self) -> tuple[TaxSetting, ...]:
+        """The taxes that are looked for in Zoho by name and rate."""
+        return tuple(TaxSetting(row.kind, row.name, row.percentage) for row in self.taxes)
+
+    @property
+    def payment_ways(self) -> PaymentWays:
+        """The table provider/method to Zoho's mode and account."""
+        return PaymentWays(
+            tuple(
+                PaymentWay(row.provider, row.method, row.mode, row.account_id)
+                for row in self.payment_ways_table
+            )
+        )
+
+    @property
+    def product_names(self) -> ProductNames:
+        """How products are named in Zoho."""
+        return ProductNames(self.product_name_prefix)
+
+    @property
+    def linking(self) -> Linking:
+        """How an invoice that Zoho raised is recognised, and when it must be there."""
+        return Linking(self.link_days_before, self.link_days_after, self.invoice_due_after_days)
 
     @model_validator(mode="after")
     def _names_hold_the_account_number(self) -> Self:
         DisplayNames(self.display_name_template)
+        return self
+
+    @model_validator(mode="after")
+    def _window_holds_one_renewal(self) -> Self:
+        """Refuse a window in which two renewals of one service would both fit."""
+        window = self.link_days_before + self.link_days_after
+        if window >= SHORTEST_MONTH:
+            raise ValueError(
+                f"LINK_DAYS_BEFORE and LINK_DAYS_AFTER come to {window} days; they must stay below"
+                f" {SHORTEST_MONTH}, or two renewals of one service would both fit"
+            )
         return self
 
 
