@@ -629,12 +629,20 @@ def test_a_parent_is_ready_when_it_has_a_live_id(
     assert records.is_ready(CUSTOMER) is ready
 
 
-def test_a_customer_that_was_rightly_removed_is_no_ready_parent(
-    database: Database, records: PostgresRecords
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"state": "synced", "removed_at": "2026-01-01T00:00Z"},
+        {"state": "skipped"},
+    ],
+    ids=["rightly removed", "skipped"],
+)
+def test_nobody_waits_for_a_parent_that_is_rightly_not_in_zoho(
+    database: Database, records: PostgresRecords, columns: dict[str, str]
 ) -> None:
-    put(database, CUSTOMER, state="synced", zoho_id="9", removed_at="2026-01-01T00:00Z")
+    put(database, CUSTOMER, **columns)
 
-    assert not records.is_ready(CUSTOMER)
+    assert records.is_ready(CUSTOMER)
 
 
 def test_an_invoice_is_a_ready_parent_only_when_it_is_open_and_equal(

@@ -91,6 +91,7 @@ STATES: Final[dict[State, StateRule]] = {
         Colour.AMBER,
         "retrying",
         claimed_when_due=True,
+        signal_makes_pending=True,
     ),
     State.BLOCKED: StateRule("a parent is not ready", "parent ready", Colour.AMBER, "retrying"),
     State.IN_DOUBT: StateRule(

@@ -1,8 +1,8 @@
 """One claim's way: prove or work, call, compare, settle (protocol §2-§4)."""
 
-from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import Final
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from billing_sync.domain.comparing import field_prints
 from billing_sync.domain.errors import (
@@ -32,13 +32,34 @@ from billing_sync.ports import (
     SyncRecords,
     Write,
 )
-from billing_sync.services.rules import EntityRules, Found, Remote, Source
+from billing_sync.services.rules import (
+    DELETE,
+    Anew,
+    Do,
+    Done,
+    EntityRules,
+    Found,
+    Remote,
+    Source,
+    Stuck,
+    Wait,
+    differs_in_zoho,
+)
 
 PROOF_AGAIN: Final = 60.0
 """Unscaled seconds until a proof whose look-up failed is tried again."""
 
 AFTER_A_STALL: Final = 5.0
 """Unscaled seconds until a record is sent again whose worker stalled before its first byte."""
+
+WAITING_AGAIN: Final = timedelta(hours=1)
+"""How long a waiting record rests: one list walk an hour serves all of them."""
+
+LONGEST_REST: Final = timedelta(days=1)
+"""Whatever is waited for, the record is looked at once a day: the source may say otherwise."""
+
+ENDING: Final = "ending"
+"""In a deletion's figures: what the record settles as when it is confirmed, by answer or proof."""
 
 BEYOND_ANY_SNAPSHOT: Final = timedelta(days=8)
 """Longer than a snapshot may be old (a week): who was there before was looked at in one."""
@@ -83,6 +104,7 @@ class Attempt:
         self._run_id = run_id
         self._source: Source | None = None
         self._sent = False
+        self._facts: dict[str, Any] | None = None
         self._logs: list[LogEntry] = []
 
     # ------------------------------------------------------------------------------------ work
@@ -107,12 +129,14 @@ class Attempt:
                     sentence=refused.sentence,
                 )
             if self._is_confirmed(source):
-                return self._settle(State.SYNCED, change="unchanged")
+                return self._settle(State.SYNCED, change="unchanged", removed=claim.removed)
             if claim.zoho_id is None:
-                return self._find_or_create(source)
+                return self._make(source)
             if claim.claimed_from is State.MISMATCH:
                 return self._compare_again(source, claim.zoho_id)
-            return self._send(self._update(source, claim.zoho_id), change="updated")
+            if self._rules.looks_first():
+                return self._look_and_carry_on(source, claim.zoho_id)
+            return self._update(source, claim.zoho_id)
         except CallFailed as failure:
             return self._settle_failure(failure)
 
@@ -131,6 +155,8 @@ class Attempt:
             STATES[found].claimed_on_signal
             and found is not State.SYNCED
             and source.fingerprint == self._claim.attempted_fingerprint
+            # What Zoho makes itself may be there by now.
+            and not source.link_only
         )
 
     def _settle_back(self) -> Outcome:
@@ -150,34 +176,66 @@ class Attempt:
         clear the confirmed fingerprint.
         """
         return (
-            self._claim.zoho_id is not None
+            (self._claim.zoho_id is not None or self._claim.removed)
             and source.fingerprint == self._claim.confirmed_fingerprint
             and self._claim.claimed_from is not State.MISMATCH
             and self._claim.code != "gone_in_zoho"
         )
 
     def _compare_again(self, source: Source, zoho_id: str) -> Outcome:
-        """Look at a mismatch again; a second PUT needs a change of the source."""
+        """Look at a mismatch again; another write needs a change of the source."""
         remote = self._rules.get(zoho_id)
-        differing = self._rules.fields_differ(source, remote)
-        if not differing:
-            return self._settle(
-                State.SYNCED, change="unchanged", confirmed_fingerprint=source.fingerprint
-            )
-        if self._claim.attempted_fingerprint is None:
-            return self._settle_mismatch(differing)
-        return self._send(self._update(source, zoho_id), change="updated")
+        step = self._rules.next_step(source, remote)
+        if (
+            self._claim.attempted_fingerprint is None
+            and isinstance(step, Do)
+            and step.step == "update"
+        ):
+            self._see(remote)
+            return self._settle_stuck(differs_in_zoho(self._rules.fields_differ(source, remote)))
+        return self._carry_on(source, remote)
+
+    def _look_and_carry_on(self, source: Source, zoho_id: str) -> Outcome:
+        """Read the one in Zoho, for what may be done with it depends on how it stands there."""
+        try:
+            remote = self._rules.get(zoho_id)
+        except GoneInZoho:
+            if source.withdrawn is None:
+                raise
+            # Somebody has done there what was to be done.
+            if not self._records.let_go(self._claim, None):
+                return Outcome(self._claim.record, None)
+            return self._settle_removed(None)
+        return self._carry_on(source, remote)
+
+    def _make(self, source: Source) -> Outcome:
+        """Bring a record to Zoho that has no id there: by a link, or by making it."""
+        if source.withdrawn is None:
+            return self._find_or_create(source)
+        if self._claim.removed:
+            return self._settle_removed(None)
+        return self._settle(State.SKIPPED, code="skipped", sentence=source.withdrawn)
 
     def _find_or_create(self, source: Source) -> Outcome:
         found = self._found_by_a_proof() or self._rules.find(source)
         if found.link is not None:
-            return self._link(source, found.link)
+            return self._link(source, found.link, found.remote)
         if found.candidates and not (self._claim.create_anyway and found.may_create_anyway):
             return self._settle(
                 State.AMBIGUOUS,
                 code=found.code,
                 sentence=f"Found {found.why}: a person must say whether it is the same.",
                 candidates=found.candidates,
+            )
+        if found.skip is not None:
+            return self._settle(State.SKIPPED, code="skipped", sentence=found.skip)
+        if found.waiting_for is not None:
+            return self._settle_waiting_for(found, found.waiting_for)
+        if source.link_only:
+            return self._settle(
+                State.FAILED,
+                code="not_found_in_zoho",
+                sentence=f"Zoho makes it itself, and does not have it. {found.why}".rstrip(),
             )
         return self._send(self._create(source), change="created")
 
@@ -195,22 +253,12 @@ class Attempt:
         # None is left: a person has deleted them.
         return Found(link=zoho_ids[0], why="made by us") if zoho_ids else None
 
-    def _link(self, source: Source, zoho_id: str, intent: Intent | None = None) -> Outcome:
+    def _link(self, source: Source, zoho_id: str, remote: Remote | None = None) -> Outcome:
         """Take over a record that is in Zoho already; our non-empty fields win, in one PUT."""
-        holder = self._records.adopt(self._claim, zoho_id, intent=intent, run_id=self._run_id)
+        holder = self._records.adopt(self._claim, zoho_id, intent=None, run_id=self._run_id)
         if holder is not None:
-            return self._settle(
-                State.AMBIGUOUS,
-                code="linked_elsewhere",
-                sentence=f"The one in Zoho is linked to {holder}.",
-                candidates=(zoho_id,),
-            )
-        remote = self._rules.get(zoho_id)
-        if not self._rules.fields_differ(source, remote):
-            return self._settle(
-                State.SYNCED, change="linked", confirmed_fingerprint=source.fingerprint
-            )
-        return self._send(self._update(source, zoho_id), change="linked")
+            return self._settle_linked_elsewhere(holder, zoho_id)
+        return self._carry_on(source, remote or self._rules.get(zoho_id), change="linked")
 
     # ------------------------------------------------------------------------------------ send
 
@@ -224,36 +272,90 @@ class Attempt:
             source_version=source.version,
         )
 
-    def _update(self, source: Source, zoho_id: str) -> Write:
-        return Write(
-            "update",
-            source.key,
-            source.figures,
-            source.fingerprint,
-            source.payload,
-            zoho_id,
-            source.version,
-        )
+    def _update(self, source: Source, zoho_id: str) -> Outcome:
+        """Write our fields over what is there, unread."""
+        return self._send(_step(source, Do("update", source.payload), zoho_id), change="updated")
 
-    def _send(self, write: Write, *, change: str) -> Outcome:
+    def _send(
+        self,
+        write: Write,
+        *,
+        change: str,
+        before: Remote | None = None,
+        done: tuple[str, ...] = (),
+    ) -> Outcome:
         """Make the call of `write`; its answer's id is stored before anything is compared."""
-        intent, remote = self._call(write)
+        intent, answer = self._call(write)
+        if write.step == DELETE:
+            if not self._records.let_go(self._claim, intent):
+                return Outcome(self._claim.record, None)
+            return self._settle_removed(write.figures.get(ENDING))
+        remote = answer or before
+        assert remote is not None  # noqa: S101 - a create is always answered with what it made
         if not self._records.store_answer(self._claim, intent, remote.zoho_id, run_id=self._run_id):
             return Outcome(self._claim.record, None)
-        return self._judge(write, remote, change=change)
+        assert self._source is not None  # noqa: S101 - whatever is written was read before
+        return self._carry_on(
+            self._source, remote, change=change, after=write.step, done=(*done, write.step)
+        )
 
-    def _judge(self, write: Write, remote: Remote, *, change: str) -> Outcome:
-        differing = self._rules.figures_differ(write.figures, remote)
-        if not differing:
-            return self._settle(
-                State.SYNCED, change=change, confirmed_fingerprint=write.fingerprint
-            )
-        if write.method == "create" and self._rules.repairs_by_update():
-            repair = replace(write, step="repair", zoho_id=remote.zoho_id)
-            return self._send(repair, change=change)
-        return self._settle_mismatch(differing)
+    def _carry_on(
+        self,
+        source: Source,
+        remote: Remote,
+        *,
+        change: str | None = None,
+        after: str | None = None,
+        done: tuple[str, ...] = (),
+    ) -> Outcome:
+        """Bring the one in Zoho, as it was just seen, to what the source says, step by step."""
+        self._see(remote)
+        match self._rules.next_step(source, remote, after=after):
+            case Done():
+                return self._settle(
+                    State.SYNCED,
+                    change=change or "unchanged",
+                    confirmed_fingerprint=source.fingerprint,
+                )
+            case Do() as step if step.step in done:
+                # It was answered, and did not do it: another one would not either.
+                return self._settle_stuck(
+                    differs_in_zoho([step.step], f"Zoho answered «{step.step}» and did not do it.")
+                )
+            case Do() as step:
+                return self._send(
+                    _step(source, step, remote.zoho_id),
+                    change=change or "updated",
+                    before=remote,
+                    done=done,
+                )
+            case Stuck() as stuck:
+                return self._settle_stuck(stuck)
+            case Wait() as wait:
+                return self._settle_waiting(wait)
+            case Anew(source=anew):
+                return self._start_anew(anew)
 
-    def _call(self, write: Write) -> tuple[Intent, Remote]:
+    def _start_anew(self, source: Source) -> Outcome:
+        """Keep the id of what has ended for good as a former one, and find or make another."""
+        if not self._records.let_go(self._claim, None):
+            return Outcome(self._claim.record, None)
+        former = tuple(filter(None, (*self._claim.former_zoho_ids, self._claim.zoho_id)))
+        self._claim = replace(
+            self._claim,
+            zoho_id=None,
+            former_zoho_ids=former,
+            facts=self._facts or self._claim.facts,
+            found_intents=(),
+        )
+        self._source = source
+        return self._find_or_create(source)
+
+    def _see(self, remote: Remote) -> None:
+        """Remember what children and reports need to know of the one in Zoho."""
+        self._facts = self._rules.facts(remote, self._claim.facts)
+
+    def _call(self, write: Write) -> tuple[Intent, Remote | None]:
         """Open an intent, make the call, and close the intent wherever its end is known.
 
         A 401 says that nothing happened: the token was renewed meanwhile, and the call is replayed
@@ -264,7 +366,7 @@ class Attempt:
         except Unauthorised:
             return self._call_once(write)
 
-    def _call_once(self, write: Write) -> tuple[Intent, Remote]:
+    def _call_once(self, write: Write) -> tuple[Intent, Remote | None]:
         self._rules.make_ready()
         intent, permit = self._open_intent(write)
         self._sent = True
@@ -359,28 +461,34 @@ class Attempt:
             if not self._rules.is_taken(refusal.zoho_code):
                 raise
             return self._prove_create(first)
+        assert remote is not None  # noqa: S101 - a create is always answered with what it made
         if not self._records.store_answer(self._claim, intent, remote.zoho_id, run_id=self._run_id):
             return Outcome(self._claim.record, None)
         self._close_all("absent")
-        return self._judge(write, remote, change="created")
+        return self._carry_on(
+            source, remote, change="created", after=write.step, done=(write.step,)
+        )
 
     def _found(self, intent: Intent, remote: Remote) -> Outcome:
+        """Adopt what a proof found. Whatever is still to be done with it is the next claim's."""
         holder = self._records.adopt(
             self._claim, remote.zoho_id, intent=intent, run_id=self._run_id
         )
         self._close_all("found")
         if holder is not None:
+            return self._settle_linked_elsewhere(holder, remote.zoho_id)
+        self._see(remote)
+        source = self._source = self._rules.read(self._claim.record.entity_id)
+        if (
+            source is not None
+            and source.fingerprint == intent.fingerprint
+            and not self._rules.figures_differ(intent.figures, remote)
+            and isinstance(self._rules.next_step(source, remote, after=intent.step), Done)
+        ):
             return self._settle(
-                State.AMBIGUOUS,
-                code="linked_elsewhere",
-                sentence=f"The one in Zoho is linked to {holder}.",
-                candidates=(remote.zoho_id,),
+                State.SYNCED, change="created", confirmed_fingerprint=source.fingerprint
             )
-        if self._rules.figures_differ(intent.figures, remote):
-            return self._settle(State.PENDING, change="created", forget_confirmed=True)
-        return self._settle(
-            State.SYNCED, change="created", confirmed_fingerprint=intent.fingerprint
-        )
+        return self._settle(State.PENDING, change="created", forget_confirmed=True)
 
     def _prove_update(self, intent: Intent) -> Outcome:
         """Compare what is there, by its id, with what ought to be there now."""
@@ -388,16 +496,35 @@ class Attempt:
         try:
             remote = self._rules.get(intent.zoho_id)
         except GoneInZoho:
+            if intent.step == DELETE:
+                return self._found_gone(intent)
             self._close_all("not_applied")
             raise
+        self._see(remote)
         source = self._source = self._rules.read(self._claim.record.entity_id)
-        if source is not None and source.payload and not self._rules.fields_differ(source, remote):
+        if (
+            source is not None
+            and source.skip is None
+            and source.refused is None
+            and isinstance(self._rules.next_step(source, remote), Done)
+        ):
             self._close_all("applied")
             return self._settle(
                 State.SYNCED, change="updated", confirmed_fingerprint=source.fingerprint
             )
         self._close_all("not_applied")
         return self._settle(State.PENDING, forget_confirmed=True)
+
+    def _found_gone(self, deletion: Intent) -> Outcome:
+        """Settle a deletion whose answer was lost: it is not there any more."""
+        self._source = self._rules.read(self._claim.record.entity_id)
+        self._close_all("applied")
+        if not self._records.let_go(self._claim, None):
+            return Outcome(self._claim.record, None)
+        if self._source is None or self._source.fingerprint != deletion.fingerprint:
+            # The source has changed since: what follows is for a look at it to say.
+            return self._settle(State.PENDING, forget_confirmed=True)
+        return self._settle_removed(deletion.figures.get(ENDING))
 
     def _close_all(self, closed_as: str) -> None:
         for intent in self._claim.open_intents:
@@ -535,12 +662,62 @@ class Attempt:
             resume_as=found if found is State.MISMATCH and not self._sent else None,
         )
 
-    def _settle_mismatch(self, differing: list[str]) -> Outcome:
+    def _settle_stuck(self, stuck: Stuck) -> Outcome:
         return self._settle(
-            State.MISMATCH,
-            code="differs_in_zoho",
-            field=differing[0],
-            sentence=f"It is in Zoho, but differs in {', '.join(differing)}.",
+            stuck.state,
+            code=stuck.code,
+            field=stuck.field,
+            sentence=stuck.sentence,
+            candidates=stuck.candidates,
+        )
+
+    def _settle_linked_elsewhere(self, holder: RecordKey, zoho_id: str) -> Outcome:
+        return self._settle(
+            State.AMBIGUOUS,
+            code="linked_elsewhere",
+            sentence=f"The one in Zoho is linked to {holder}.",
+            candidates=(zoho_id,),
+        )
+
+    def _settle_removed(self, ending: dict[str, Any] | None) -> Outcome:
+        """Settle what is not in Zoho any more by our doing: rightly gone, or as `ending` says."""
+        source = self._source
+        if ending is not None:
+            return self._settle_stuck(Stuck(**{**ending, "state": State(ending["state"])}))
+        return self._settle(
+            State.SYNCED,
+            change="removed",
+            confirmed_fingerprint=source.fingerprint if source else None,
+            removed=True,
+        )
+
+    def _settle_waiting_for(self, found: Found, waiting_for: str) -> Outcome:
+        """Wait for what Zoho is to make, until it is past due."""
+        if found.is_past_due:
+            return self._settle(
+                State.FAILED,
+                code="not_raised",
+                sentence=f"{waiting_for} has not come. {found.why}".rstrip(),
+            )
+        return self._settle(
+            State.WAITING,
+            code="waiting",
+            sentence=f"Waits for {waiting_for}. {found.why}".rstrip(),
+            retry_in=self._timing.scaled(WAITING_AGAIN),
+            due_at=found.due_at,
+            attempt_number=0,
+        )
+
+    def _settle_waiting(self, wait: Wait) -> Outcome:
+        """Wait for a day; the record is looked at daily, for the source may say otherwise."""
+        rest = min(max(wait.again_at - self._clock.now(), WAITING_AGAIN), LONGEST_REST)
+        return self._settle(
+            State.WAITING,
+            code="waiting",
+            sentence=wait.sentence,
+            retry_in=self._timing.scaled(rest),
+            due_at=wait.again_at,
+            attempt_number=0,
         )
 
     def _settle(  # noqa: PLR0913 - one keyword for each fact of a settlement
@@ -558,6 +735,8 @@ class Attempt:
         change: str | None = None,
         wait: NotNow | None = None,
         resume_as: State | None = None,
+        removed: bool = False,
+        due_at: datetime | None = None,
     ) -> Outcome:
         source = self._source
         if attempt_number is None and state in (State.SYNCED, State.SKIPPED):
@@ -584,6 +763,9 @@ class Attempt:
                 change=change,
                 run_id=self._run_id,
                 resume_as=resume_as,
+                facts=self._facts,
+                removed=removed,
+                due_at=due_at,
             ),
         )
         return Outcome(self._claim.record, settled, change=change, wait=wait, code=code)
@@ -620,3 +802,19 @@ class Attempt:
         """Write the attempt's log rows, after everything that they tell of."""
         for entry in self._logs:
             self._records.write_log(entry)
+
+
+def _step(source: Source, step: Do, zoho_id: str) -> Write:
+    """Give a step as its intent remembers it, with what the record settles as when it is gone."""
+    figures = source.figures if step.figures is None else step.figures
+    if step.ending is not None:
+        figures = {**figures, ENDING: asdict(step.ending)}
+    return Write(
+        step.step,
+        source.key,
+        figures,
+        source.fingerprint,
+        step.payload,
+        zoho_id,
+        source.version,
+    )

@@ -24,12 +24,11 @@ from billing_sync.ports import (
     Intent,
     Organisations,
     Permit,
-    RecordKey,
     Snapshots,
     Write,
 )
 from billing_sync.ports import Source as SourcePort
-from billing_sync.services.rules import Found, Remote, Source
+from billing_sync.services.rules import EntityRules, Found, Remote, Source
 from billing_sync.services.take_snapshot import TakeSnapshot
 
 CLOCKS_MAY_DIFFER: Final = timedelta(minutes=10)
@@ -76,8 +75,8 @@ def found_of(match_kind: MatchKind, zoho_ids: tuple[str, ...], why: str) -> Foun
             return Found(candidates=zoho_ids, code="plausible", why=why, may_create_anyway=True)
 
 
-class CustomerRules:
-    """Customers, recognised by their account number (`EntityRules`)."""
+class CustomerRules(EntityRules):
+    """Customers, recognised by their account number. They stand by themselves: no parents."""
 
     entity = EntityType.CUSTOMER
 
@@ -100,14 +99,6 @@ class CustomerRules:
         self._organisations = organisations
         self._names = names
         self._account_label = account_label
-
-    def parents(self, entity_id: str) -> tuple[RecordKey, ...]:  # noqa: ARG002 - of the protocol
-        """Name none: a customer stands by itself."""
-        return ()
-
-    def serial_key(self, entity_id: str) -> str | None:  # noqa: ARG002 - of the protocol
-        """No two customers touch one another."""
-        return None
 
     def read(self, entity_id: str) -> Source | None:
         """Read the customer as it would be sent now."""

@@ -59,8 +59,9 @@ class Found:
     """Who in Zoho is this record: nobody, one for sure, or candidates for a person to judge.
 
     `remote` is the one to link as it was just seen; without it, it is read by id. `skip` says why
-    nothing is done although nobody was found. `waiting_for` says what is not ours to make; past
-    `due_at` the record is failed with `why`.
+    nothing is done although nobody was found. `waiting_for` says what is not ours to make, and
+    `due_at` until when; once that `is_past_due` (by the organisation's calendar) the record is
+    failed with `why`.
     """
 
     link: str | None = None
@@ -72,6 +73,7 @@ class Found:
     skip: str | None = None
     waiting_for: str | None = None
     due_at: datetime | None = None
+    is_past_due: bool = False
 
 
 # ------------------------------------------------------------------------------- next steps
@@ -223,11 +225,13 @@ class EntityRules(Protocol):
         """
         return {}
 
-    def foresee(self, source: Source) -> Found:
+    def foresee(self, source: Source) -> Found:  # noqa: ARG002 - of the protocol
         """Look as `find` does, but only in our own tables: for a plan, which makes no call."""
+        return Found()
 
-    def shown(self, zoho_id: str) -> Remote | None:
+    def shown(self, zoho_id: str) -> Remote | None:  # noqa: ARG002 - of the protocol
         """Give the one in Zoho as the newest snapshot shows it, None where it does not."""
+        return None
 
     def masked(self, write: Write) -> dict[str, Any]:
         """Show what was sent without anything personal, for the sync log."""

@@ -37,13 +37,15 @@ def sql_list(states: Sequence[State]) -> str:
     return ", ".join(f"'{state.value}'" for state in states)
 
 
-READY: Final = """
-    p.zoho_id IS NOT NULL AND p.removed_at IS NULL
-    AND p.code IS DISTINCT FROM 'gone_in_zoho'
-    AND (p.entity_type <> 'invoice' OR p.state = 'synced')
+READY: Final = """(
+    p.state = 'skipped' OR p.state = 'synced' AND p.removed_at IS NOT NULL
+    OR p.zoho_id IS NOT NULL
+       AND p.code IS DISTINCT FROM 'gone_in_zoho'
+       AND (p.entity_type <> 'invoice' OR p.state = 'synced'))
 """
-"""A parent `p` whose children may be sent. A bad phone in its *update* blocks nobody; an invoice
-must also be opened and equal, before money is put on it."""
+"""A parent `p` for which nobody waits. A bad phone in its *update* blocks no child; an invoice must
+also be opened and equal, before money is put on it. One that is rightly not in Zoho is waited for
+by nobody either: what that means for the child is its own rules' to say."""
 
 PARENT_READY: Final = f"""EXISTS (
     SELECT 1 FROM billing_sync.records p
@@ -96,7 +98,7 @@ CLAIM: Final = text(f"""
     WHERE {CLAIMABLE}
     RETURNING claimed_from, zoho_id, attempt_number, attempted_fingerprint, confirmed_fingerprint,
               code, field, sentence, candidates, create_anyway_by IS NOT NULL AS create_anyway,
-              {END_IF_STALLED}
+              facts, removed_at IS NOT NULL AS removed, former_zoho_ids, {END_IF_STALLED}
 """)
 
 # Nobody looks yet: the POST of the dead (or stalled) worker may still happen until the proof's
@@ -181,12 +183,26 @@ CLOSE_INTENT: Final = text("""
 STORE_ID: Final = text(f"""
     UPDATE billing_sync.records SET
         zoho_id = :zoho_id,
+        removed_at = NULL,
         how = coalesce(how, :how),
         created_by_run = CASE WHEN :how = 'created' THEN coalesce(created_by_run, :run_id)
                               ELSE created_by_run END,
         former_zoho_ids = CASE WHEN zoho_id <> :zoho_id
                                THEN array_append(former_zoho_ids, zoho_id)
                                ELSE former_zoho_ids END,
+        changed_at = clock_timestamp()
+    WHERE organisation_id = :organisation_id AND entity_type = :entity_type
+      AND entity_id = :entity_id AND claim_id = :claim_id
+    RETURNING {END_IF_STALLED}
+""")
+
+LET_GO: Final = text(f"""
+    UPDATE billing_sync.records SET
+        former_zoho_ids = CASE WHEN zoho_id IS NULL THEN former_zoho_ids
+                               ELSE array_append(former_zoho_ids, zoho_id) END,
+        zoho_id = NULL,
+        confirmed_fingerprint = NULL,
+        confirmed_fields = NULL,
         changed_at = clock_timestamp()
     WHERE organisation_id = :organisation_id AND entity_type = :entity_type
       AND entity_id = :entity_id AND claim_id = :claim_id
@@ -221,6 +237,10 @@ SETTLE: Final = text(f"""
         claim_id = NULL, lease_until = NULL, claimed_from = NULL,
         resume_as = CASE WHEN :state = 'retrying' THEN CAST(:resume_as AS text) END,
         blocked_on_type = NULL, blocked_on_id = NULL,
+        due_at = CAST(:due_at AS timestamptz),
+        removed_at = CASE WHEN :removed THEN coalesce(removed_at, clock_timestamp())
+                          WHEN :state IN ('pending', 'retrying') THEN removed_at END,
+        facts = coalesce(CAST(:facts AS jsonb), facts),
         next_attempt_at = clock_timestamp() + make_interval(secs => :retry_in),
         code = :code, field = :field, sentence = :sentence,
         candidates = CAST(:candidates AS jsonb),
@@ -251,7 +271,11 @@ SIGNAL: Final = text("""
     INSERT INTO billing_sync.records AS r (organisation_id, entity_type, entity_id, signals)
     VALUES (:organisation_id, :entity_type, :entity_id, 1)
     ON CONFLICT (organisation_id, entity_type, entity_id)
-    DO UPDATE SET signals = r.signals + 1
+    DO UPDATE SET
+        signals = r.signals + 1,
+        -- It may wait for days: what changed here is not to wait with it.
+        next_attempt_at = CASE r.state WHEN 'waiting' THEN clock_timestamp()
+                                       ELSE r.next_attempt_at END
 """)
 
 ENSURE: Final = text("""
@@ -288,7 +312,8 @@ VIEW_COLUMNS: Final = """
     entity_type, entity_id, state, zoho_id, code, field, sentence, candidates, attempt_number,
     next_attempt_at, confirmed_fingerprint, attempted_fingerprint, confirmed_fields,
     source_version,
-    signals > signals_claimed AS signals_waiting, how
+    signals > signals_claimed AS signals_waiting, how, facts, removed_at IS NOT NULL AS removed,
+    former_zoho_ids, due_at
 """
 
 VIEW: Final = text(f"""
@@ -460,24 +485,70 @@ class PostgresRecords:
         how = "created" if intent.method == "create" else None
         with self._engine.begin() as connection:
             if not self._store_id(connection, claim, zoho_id, how, run_id):
-                connection.execute(
-                    INSERT_STRAY,
-                    {
-                        **self._key(claim.record),
-                        "intent_id": intent.intent_id,
-                        "zoho_id": zoho_id,
-                        "method": intent.method,
-                    },
-                )
-                if intent.method == "update":
-                    connection.execute(
-                        DOUBT_LATE_UPDATE, {**self._key(claim.record), "zoho_id": zoho_id}
-                    )
+                self._keep_stray(connection, claim, intent, zoho_id)
                 return False
             connection.execute(
                 CLOSE_INTENT, {"intent_id": intent.intent_id, "closed_as": "answered"}
             )
         return True
+
+    def _keep_stray(
+        self, connection: Connection, claim: Claim, intent: Intent, zoho_id: str
+    ) -> None:
+        """Keep an answer that came after its claim was lost."""
+        key = self._key(claim.record)
+        connection.execute(
+            INSERT_STRAY,
+            {**key, "intent_id": intent.intent_id, "zoho_id": zoho_id, "method": intent.method},
+        )
+        if intent.method == "update":
+            connection.execute(DOUBT_LATE_UPDATE, {**key, "zoho_id": zoho_id})
+
+    def let_go(self, claim: Claim, intent: Intent | None) -> bool:
+        """Forget the id, and close the intent of its deletion, in one transaction."""
+        key = self._key(claim.record)
+        with self._engine.begin() as connection:
+            kept = connection.execute(
+                LET_GO, {**key, "claim_id": claim.claim_id, "stall": self._stall}
+            )
+            if kept.rowcount == 0:
+                if intent is not None and intent.zoho_id is not None:
+                    self._keep_stray(connection, claim, intent, intent.zoho_id)
+                return False
+            if intent is not None:
+                connection.execute(
+                    CLOSE_INTENT, {"intent_id": intent.intent_id, "closed_as": "answered"}
+                )
+        return True
+
+    def sent_figures(self, record: RecordKey) -> list[dict[str, Any]]:
+        """Give the figures of every create that was ever sent for the record."""
+        with one_statement(self._engine) as connection:
+            return list(
+                connection.execute(
+                    text("""SELECT figures FROM billing_sync.intents
+                            WHERE organisation_id = :organisation_id
+                              AND entity_type = :entity_type AND entity_id = :entity_id
+                              AND method = 'create'
+                            ORDER BY intent_id"""),
+                    self._key(record),
+                ).scalars()
+            )
+
+    def holders(self, entity: EntityType, zoho_ids: Sequence[str]) -> dict[str, str]:
+        """Say which record of ours holds each of the Zoho ids that any holds."""
+        with one_statement(self._engine) as connection:
+            rows = connection.execute(
+                text("""SELECT zoho_id, entity_id FROM billing_sync.records
+                        WHERE organisation_id = :organisation_id AND entity_type = :entity_type
+                          AND zoho_id = ANY(:zoho_ids)"""),
+                {
+                    "organisation_id": self._organisation_id,
+                    "entity_type": entity.value,
+                    "zoho_ids": list(zoho_ids),
+                },
+            )
+            return {row.zoho_id: row.entity_id for row in rows}
 
     def adopt(
         self, claim: Claim, zoho_id: str, *, intent: Intent | None, run_id: str | None
@@ -569,6 +640,9 @@ class PostgresRecords:
                     "change": settlement.change,
                     "run_id": settlement.run_id,
                     "resume_as": settlement.resume_as and settlement.resume_as.value,
+                    "due_at": settlement.due_at,
+                    "removed": settlement.removed,
+                    "facts": _json(settlement.facts),
                     "stall": self._stall,
                 },
             ).scalar_one_or_none()
@@ -734,6 +808,9 @@ def _claim(record: RecordKey, claim_id: str, row: Row[Any], intents: Sequence[Ro
         create_anyway=row.create_anyway,
         open_intents=tuple(_intent(intent) for intent in intents if intent.is_open),
         found_intents=tuple(_intent(intent) for intent in intents if not intent.is_open),
+        facts=row.facts or {},
+        removed=row.removed,
+        former_zoho_ids=tuple(row.former_zoho_ids),
     )
 
 
@@ -754,4 +831,8 @@ def _view(row: Row[Any]) -> RecordView:
         source_version=row.source_version,
         signals_waiting=row.signals_waiting,
         how=row.how,
+        facts=row.facts or {},
+        removed=row.removed,
+        former_zoho_ids=tuple(row.former_zoho_ids),
+        due_at=row.due_at,
     )
