@@ -2,6 +2,9 @@
 
 import pytest
 
+from billing_sync.config import SyncSettings
+from billing_sync.domain.ownership import RecurringInvoicesOwner
+from billing_sync.domain.tax import Prices, Rounding
 from tests.template.translation import Json
 
 ALL = {"LOG_LEVEL", "POWERTOOLS_SERVICE_NAME", "ORGANISATION_ID", "TIME_SCALE"}
@@ -20,7 +23,24 @@ ZOHO = {
     "CALLS_PER_DAY",
     "CALLS_IN_FLIGHT",
 }
-SYNC = {"DISPLAY_NAME_TEMPLATE", "STATUS_COLUMNS", "SNAPSHOT_MAX_AGE_HOURS", "WORK_OFF_HOURS"}
+SYNC = {
+    "DISPLAY_NAME_TEMPLATE",
+    "STATUS_COLUMNS",
+    "SNAPSHOT_MAX_AGE_HOURS",
+    "WORK_OFF_HOURS",
+    "RECURRING_INVOICES_OWNER",
+    "RECURRING_INVOICE_TYPES",
+    "INVOICES_FROM",
+    "PAYMENTS_FROM",
+    "PRICES_IN_ZOHO",
+    "TAX_ROUNDING",
+    "TAXES",
+    "PAYMENT_WAYS",
+    "PRODUCT_NAME_PREFIX",
+    "LINK_DAYS_BEFORE",
+    "LINK_DAYS_AFTER",
+    "INVOICE_DUE_AFTER_DAYS",
+}
 STORAGE = {"RUNS_BUCKET"}
 
 ENVIRONMENT = {
@@ -60,12 +80,38 @@ DEFAULTS = {
     "StatusColumns": "on",
     "SnapshotMaxAgeHours": 24,
     "WorkOffHours": 2,
+    "ProductNamePrefix": "",
+    "RecurringInvoicesOwner": "zoho",
+    "RecurringInvoiceTypes": "recurring",
+    "InvoicesFrom": "",
+    "PaymentsFrom": "",
+    "PricesInZoho": "inclusive",
+    "TaxRounding": "item_level",
+    "Taxes": '[{"kind":"standard","name":"Standard Rate","percentage":15},'
+    '{"kind":"zero","name":"Zero Rate","percentage":0},'
+    '{"kind":"exempt","name":"Exempt","percentage":0}]',
+    "PaymentWays": '[{"method":"eft","mode":"banktransfer"},'
+    '{"method":"bank_transfer","mode":"banktransfer"},'
+    '{"method":"debit_order","mode":"banktransfer"},'
+    '{"method":"card","mode":"creditcard"},'
+    '{"method":"credit_card","mode":"creditcard"},'
+    '{"method":"cash","mode":"cash"}]',
+    "LinkDaysBefore": 3,
+    "LinkDaysAfter": 10,
+    "InvoiceDueAfterDays": 3,
     "FunctionsRole": "billing_sync_functions",
     "LogRetentionDays": 30,
     "AlarmEmail": "",
     "VpcSubnetIds": "",
     "VpcSecurityGroupIds": "",
 }
+
+
+ENVIRONMENT_HOLDS = 4096
+"""Bytes of all variables of a function, names and values together (Lambda's quota)."""
+LONGEST_ARN = 170
+LONGEST_VALUE = 64
+"""Of a parameter that says nothing of its length: a URL, a template, a word."""
 
 
 def parameter_of(variable: str) -> str:
@@ -116,3 +162,49 @@ def test_time_is_scaled_for_a_stand_in_of_zoho_only(template: Json) -> None:
         {"Fn::Not": [{"Fn::Equals": [{"Ref": url}, ""]}]}
         for url in ("ZohoApiUrl", "ZohoAccountsUrl")
     ]
+
+
+def test_what_is_configured_by_default_is_what_the_code_takes_for_granted(template: Json) -> None:
+    parameters = template["Parameters"]
+    given = {
+        variable: str(parameters[parameter_of(variable)]["Default"])
+        for variable in SYNC
+        if str(parameters[parameter_of(variable)]["Default"])
+    }
+
+    assert SyncSettings.from_environment(given) == SyncSettings.from_environment({})
+
+
+def test_what_settings_offer_is_what_the_template_allows(template: Json) -> None:
+    parameters = template["Parameters"]
+
+    for name, words in (
+        ("RecurringInvoicesOwner", RecurringInvoicesOwner),
+        ("PricesInZoho", Prices),
+        ("TaxRounding", Rounding),
+    ):
+        assert parameters[name]["AllowedValues"] == [word.value for word in words]
+
+
+def test_the_longest_tables_fit_into_a_functions_environment(
+    template: Json, functions: dict[str, Json]
+) -> None:
+    parameters = template["Parameters"]
+
+    def longest(value: object) -> int:
+        match value:
+            case {"Ref": "RunsBucket"}:
+                return 63
+            case {"Ref": str(parameter)}:
+                declared = parameters[parameter]
+                return int(
+                    declared.get("MaxLength", LONGEST_VALUE if declared["Type"] == "String" else 9)
+                )
+            case str():
+                return len(value)
+        return LONGEST_ARN
+
+    for name, function in functions.items():
+        variables = function["Environment"]["Variables"]
+        size = sum(len(variable) + longest(value) for variable, value in variables.items())
+        assert size <= ENVIRONMENT_HOLDS, name
