@@ -130,6 +130,15 @@ CREATE TABLE payment_transactions (
 CREATE INDEX ON payment_transactions (customer_id);
 CREATE INDEX ON payment_transactions (invoice_id);
 
+-- A payment over several invoices, each with its share; what it leaves over is credit.
+CREATE TABLE payment_allocations (
+  payment_id bigint NOT NULL REFERENCES payment_transactions,
+  invoice_id bigint NOT NULL REFERENCES customer_invoices,
+  amount numeric(12, 2) NOT NULL CHECK (amount > 0),
+  PRIMARY KEY (payment_id, invoice_id)
+);
+CREATE INDEX ON payment_allocations (invoice_id);
+
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON customers
   FOR EACH ROW EXECUTE FUNCTION set_updated_at();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON service_packages
@@ -147,7 +156,8 @@ CREATE TRIGGER set_updated_at BEFORE UPDATE ON payment_transactions
 -- =================================================================================================
 GRANT USAGE ON SCHEMA public TO billing_sync_owner;
 GRANT SELECT
-  ON customers, service_packages, customer_services, customer_invoices, payment_transactions
+  ON customers, service_packages, customer_services, customer_invoices, payment_transactions,
+    payment_allocations
   TO billing_sync_owner;
 
 GRANT UPDATE (

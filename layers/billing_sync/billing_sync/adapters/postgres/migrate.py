@@ -3,6 +3,7 @@
 Everything happens in one transaction: a view that PostgreSQL refuses leaves all as it was.
 """
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -54,6 +55,9 @@ STATUS_COLUMNS: Final = frozenset(
 )
 """What the functions may write through a view. One that leaves them out goes without."""
 
+OPTIONAL: Final = re.compile(r"-- optional: (\S+)\s*\n")
+"""The first line of a view that is made only where the table (or view) that it names is there."""
+
 # Preflight compares this count with what the functions' role sees: with row-level security on a
 # base table a view may show no rows and no error.
 OWNER_COUNT: Final = """
@@ -76,7 +80,8 @@ def migrate(
 
     :param engine: the owner's engine, or the URL of one that is made for this and disposed of.
     :param functions_role: the role of all other functions; it must exist.
-    :param views_directory: holds one `<name>.sql` for each view, in the order of their names.
+    :param views_directory: holds one `<name>.sql` for each view, in the order of their names. One
+        that begins with `-- optional: <table>` is left out where that table is not there.
     :raises sqlalchemy.exc.DBAPIError: a statement was refused; nothing was changed.
     """
     if not isinstance(engine, Engine):
@@ -110,10 +115,19 @@ def _make_views(connection: Connection, directory: Path) -> tuple[str, ...]:
     names = []
     for file in sorted(directory.glob("*.sql")):
         connection.execute(text(f"DROP VIEW IF EXISTS billing_source.{file.stem}"))
-        connection.exec_driver_sql(file.read_text(encoding="utf-8"))
+        statement = file.read_text(encoding="utf-8")
+        optional = OPTIONAL.match(statement)
+        if optional is not None and not _is_there(connection, optional[1]):
+            continue
+        connection.exec_driver_sql(statement)
         names.append(file.stem)
     connection.execute(text(OWNER_COUNT))
     return tuple(names)
+
+
+def _is_there(connection: Connection, relation: str) -> bool:
+    found = connection.execute(text("SELECT to_regclass(:relation)"), {"relation": relation})
+    return found.scalar_one() is not None
 
 
 def _grant(connection: Connection, role: str, views: tuple[str, ...]) -> None:
