@@ -84,7 +84,7 @@ class FakeRules(EntityRules):
     def make_ready(self) -> None:
         self._called("make_ready")
 
-    def send(self, write: Write, permit: Permit) -> Remote:  # noqa: ARG002 - of the protocol
+    def send(self, write: Write, permit: Permit) -> Remote | None:  # noqa: ARG002 - of the protocol
         zoho_id = write.zoho_id or str(next(self._ids))
         try:
             self._called(write.method)
