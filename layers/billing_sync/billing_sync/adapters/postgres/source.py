@@ -1,26 +1,46 @@
-"""The provider's rows, through the views `billing_source`, and the status columns in them."""
+"""The provider's rows, through the views `billing_source`."""
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cached_property
 from typing import Any, Final
 
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import DataError
 
 from billing_sync.adapters.postgres.engine import one_statement
 from billing_sync.adapters.postgres.records import sql_list
-from billing_sync.domain.source import Customer
-from billing_sync.domain.states import STATES, EntityType, State, states_where
+from billing_sync.adapters.postgres.source_views import (
+    ALLOCATIONS,
+    VIEW_OF,
+    ColumnTypes,
+    has_column,
+    read_columns,
+    relation,
+)
+from billing_sync.adapters.postgres.status_columns import PostgresStatusColumns
+from billing_sync.domain.money import read_json
+from billing_sync.domain.source import (
+    Customer,
+    Invoice,
+    Package,
+    Payment,
+    PaymentAllocation,
+    Service,
+    SourceRow,
+)
+from billing_sync.domain.states import EntityType, states_where
 from billing_sync.domain.steps import Only
 from billing_sync.ports import RecordKey
 
-VIEW_OF: Final = {EntityType.CUSTOMER: "billing_source.customers"}
-ZOHO_ID_COLUMN: Final = {EntityType.CUSTOMER: "zoho_billing_customer_id"}
+__all__ = ["PostgresSource", "PostgresStatusColumns"]
 
-ID_TYPE: Final = text("""
-    SELECT format_type(atttypid, atttypmod) FROM pg_attribute
-    WHERE attrelid = CAST(:view AS regclass) AND attname = 'id'
-""")
+MODEL_OF: Final[dict[EntityType, type[SourceRow]]] = {
+    EntityType.CUSTOMER: Customer,
+    EntityType.PLAN: Package,
+    EntityType.SUBSCRIPTION: Service,
+    EntityType.INVOICE: Invoice,
+    EntityType.PAYMENT: Payment,
+}
 
 
 class PostgresSource:
@@ -30,56 +50,155 @@ class PostgresSource:
         """Keep the engine; the types of the ids are asked for once, at first use."""
         self._engine = engine
         self._organisation_id = organisation_id
-        self._id_type = cache(self._read_id_type)
+        self._types = ColumnTypes(engine)
+
+    # ------------------------------------------------------------------------------ one by its id
 
     def customer(self, customer_id: str) -> Customer | None:
         """Read one customer, None when there is none (or the id cannot be one)."""
-        # The parameter is cast, not the column: a cast column finds no index.
-        statement = text(f"""
-            SELECT * FROM billing_source.customers
-            WHERE id = CAST(:id AS {self._id_type(EntityType.CUSTOMER)})
-        """)
-        try:
-            with one_statement(self._engine) as connection:
-                row = connection.execute(statement, {"id": customer_id}).one_or_none()
-        except DataError:
-            return None
-        return None if row is None else Customer.model_validate(row._asdict())
+        return self._one(EntityType.CUSTOMER, Customer, customer_id)
+
+    def package(self, package_id: str) -> Package | None:
+        """Read one package."""
+        return self._one(EntityType.PLAN, Package, package_id)
+
+    def service(self, service_id: str) -> Service | None:
+        """Read one service."""
+        return self._one(EntityType.SUBSCRIPTION, Service, service_id)
+
+    def invoice(self, invoice_id: str) -> Invoice | None:
+        """Read one invoice."""
+        return self._one(EntityType.INVOICE, Invoice, invoice_id)
+
+    def payment(self, payment_id: str) -> Payment | None:
+        """Read one payment."""
+        return self._one(EntityType.PAYMENT, Payment, payment_id)
+
+    def _one[Row: SourceRow](self, entity: EntityType, model: type[Row], row_id: str) -> Row | None:
+        found = self._fitting(entity, model, "id", row_id)
+        return found[0] if found else None
+
+    # ---------------------------------------------------------------------------- many, by keyset
 
     def customers_after(self, cursor: str | None, limit: int, only: Only) -> list[Customer]:
         """Read the next customers by primary key, restricted as a run is."""
-        id_type = self._id_type(EntityType.CUSTOMER)
-        statement = text(f"""
-            SELECT c.* FROM billing_source.customers c
-            LEFT JOIN billing_sync.records r
-              ON r.organisation_id = :organisation_id AND r.entity_type = 'customer'
-             AND r.entity_id = CAST(c.id AS text)
-            WHERE (CAST(:cursor AS text) IS NULL OR c.id > CAST(:cursor AS {id_type}))
-              AND (:any_id OR c.id = ANY(CAST(:ids AS {id_type}[])))
-              AND (:any_account OR c.account_number = ANY(:accounts))
-              AND (CAST(:since AS timestamptz) IS NULL OR c.created_at >= :since)
-              AND (CAST(:until AS timestamptz) IS NULL OR c.created_at < :until)
-              AND (:any_state OR r.state = ANY(:states))
-            ORDER BY c.id LIMIT :limit
-        """)
-        with one_statement(self._engine) as connection:
-            rows = connection.execute(
-                statement,
-                {
-                    "organisation_id": self._organisation_id,
-                    "cursor": cursor,
-                    "limit": limit,
-                    "any_id": not only.ids,
-                    "ids": list(only.ids),
-                    "any_account": not only.accounts,
-                    "accounts": list(only.accounts),
-                    "since": only.since,
-                    "until": only.until,
-                    "any_state": not only.states,
-                    "states": [state.value for state in only.states],
-                },
+        return self._after(EntityType.CUSTOMER, Customer, cursor, limit, only)
+
+    def rows_after(
+        self, entity: EntityType, cursor: str | None, limit: int, only: Only
+    ) -> Sequence[SourceRow]:
+        """Read the next rows of an entity by primary key, restricted as a run is.
+
+        Packages belong to no customer and have no time of creation: of them only ids and states
+        are asked.
+        """
+        return self._after(entity, MODEL_OF[entity], cursor, limit, only)
+
+    def _after[Row: SourceRow](
+        self,
+        entity: EntityType,
+        model: type[Row],
+        cursor: str | None,
+        limit: int,
+        only: Only,
+    ) -> list[Row]:
+        view, id_type = VIEW_OF[entity], self._id_type(entity)
+        conditions, values = [], {**self._key(entity), "limit": limit}
+
+        def hold(condition: str, name: str, value: object) -> None:
+            conditions.append(condition)
+            values[name] = value
+
+        if cursor is not None:
+            hold(f"s.id > CAST(:cursor AS {id_type})", "cursor", cursor)
+        if only.ids:
+            hold(f"s.id = ANY(CAST(:ids AS {id_type}[]))", "ids", list(only.ids))
+        if only.accounts and entity is EntityType.CUSTOMER:
+            hold("s.account_number = ANY(:accounts)", "accounts", list(only.accounts))
+        elif only.accounts and has_column(view, "customer_id"):
+            hold(
+                """s.customer_id IN (SELECT c.id FROM billing_source.customers c
+                                     WHERE c.account_number = ANY(:accounts))""",
+                "accounts",
+                list(only.accounts),
             )
-            return [Customer.model_validate(row._asdict()) for row in rows]
+        if has_column(view, "created_at"):
+            if only.since is not None:
+                hold("s.created_at >= :since", "since", only.since)
+            if only.until is not None:
+                hold("s.created_at < :until", "until", only.until)
+        if only.states:
+            hold(
+                """EXISTS (SELECT 1 FROM billing_sync.records r
+                           WHERE r.organisation_id = :organisation_id
+                             AND r.entity_type = :entity_type
+                             AND r.entity_id = CAST(s.id AS text) AND r.state = ANY(:states))""",
+                "states",
+                [state.value for state in only.states],
+            )
+        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        return self._rows(entity, model, f"{where} ORDER BY s.id LIMIT :limit", values)
+
+    def packages(self) -> list[Package]:
+        """Read the whole price list, by id."""
+        return self._rows(EntityType.PLAN, Package, "ORDER BY s.id", {})
+
+    # ----------------------------------------------------------------------- by what they name
+
+    def invoices_of_service(self, service_id: str) -> list[Invoice]:
+        """Read all invoices of one service, by id."""
+        return self._fitting(EntityType.INVOICE, Invoice, "service_id", service_id)
+
+    def completed_payments_on(self, invoice_id: str) -> list[Payment]:
+        """Read the completed payments that name one invoice, by id."""
+        return self._fitting(
+            EntityType.PAYMENT,
+            Payment,
+            "invoice_id",
+            invoice_id,
+            "AND lower(btrim(CAST(s.status AS text))) = 'completed'",
+        )
+
+    def allocations(self, payment_id: str) -> list[PaymentAllocation]:
+        """Read a payment's shares by invoice, none where the optional view does not exist."""
+        if not self._has_allocations:
+            return []
+        statement = text(f"""
+            SELECT payment_id, invoice_id, amount FROM billing_source.{ALLOCATIONS}
+            WHERE payment_id = CAST(:id AS {self._types.of(ALLOCATIONS, "payment_id")})
+            ORDER BY invoice_id
+        """)
+        try:
+            with one_statement(self._engine) as connection:
+                rows = connection.execute(statement, {"id": payment_id}).all()
+        except DataError:
+            return []
+        return [PaymentAllocation.model_validate(row._asdict()) for row in rows]
+
+    @cached_property
+    def _has_allocations(self) -> bool:
+        with one_statement(self._engine) as connection:
+            found = connection.execute(
+                text("SELECT to_regclass(:view) IS NOT NULL"),
+                {"view": f"billing_source.{ALLOCATIONS}"},
+            )
+            return bool(found.scalar_one())
+
+    def same_number(self, number: str, invoice_id: str) -> list[str]:
+        """Give the ids of other invoices of ours that bear a number."""
+        with one_statement(self._engine) as connection:
+            return list(
+                connection.execute(
+                    text("""SELECT CAST(id AS text) FROM billing_source.invoices
+                            WHERE invoice_number = :number AND CAST(id AS text) <> :id
+                            ORDER BY id"""),
+                    {"number": number, "id": invoice_id},
+                ).scalars()
+            )
+
+    def our_numbers(self, numbers: Sequence[str]) -> set[str]:
+        """Say which of the given invoice numbers are ours."""
+        return self._known("invoices", "invoice_number", numbers)
 
     def customer_id_of(self, id_or_account: str) -> str | None:
         """Find a customer by account number or by id, as a person may name either."""
@@ -94,14 +213,7 @@ class PostgresSource:
 
     def known_account_numbers(self, numbers: Sequence[str]) -> set[str]:
         """Say which of the given account numbers are customers of ours."""
-        with one_statement(self._engine) as connection:
-            return set(
-                connection.execute(
-                    text("""SELECT account_number FROM billing_source.customers
-                            WHERE account_number = ANY(:numbers)"""),
-                    {"numbers": list(numbers)},
-                ).scalars()
-            )
+        return self._known("customers", "account_number", numbers)
 
     def account_numbers(self, ids: Sequence[str]) -> dict[str, str]:
         """Give the account numbers of customers by id."""
@@ -115,21 +227,28 @@ class PostgresSource:
             )
             return {row.id: row.account_number for row in rows}
 
+    # ------------------------------------------------------------------------ as a whole
+
     def count(self, entity: EntityType) -> int:
-        """Count the rows of an entity's view."""
+        """Count the rows of an entity's view; products are the service types of the packages."""
+        if entity is EntityType.PRODUCT:
+            return len(self._service_types())
         with one_statement(self._engine) as connection:
-            counted = connection.execute(text(f"SELECT count(*) FROM {VIEW_OF[entity]}"))
+            counted = connection.execute(text(f"SELECT count(*) FROM {relation(VIEW_OF[entity])}"))
             return int(counted.scalar_one())
 
     def changed(self, entity: EntityType, limit: int) -> list[RecordKey]:
         """Give records whose row is new, or is not the version that was last read.
 
         Our own write of the status columns is no change: the version that it made is stored.
+        Nothing of a product can change but its name, and under that it is another one.
         """
+        if entity is EntityType.PRODUCT:
+            return []
         with one_statement(self._engine) as connection:
             rows = connection.execute(
                 text(f"""
-                    SELECT CAST(s.id AS text) AS id FROM {VIEW_OF[entity]} s
+                    SELECT CAST(s.id AS text) AS id FROM {relation(VIEW_OF[entity])} s
                     LEFT JOIN billing_sync.records r
                       ON r.organisation_id = :organisation_id AND r.entity_type = :entity_type
                      AND r.entity_id = CAST(s.id AS text)
@@ -138,16 +257,20 @@ class PostgresSource:
                           AND r.signals <= r.signals_claimed
                           AND r.state IN ({sql_list(states_where("claimed_on_signal"))})
                     ORDER BY s.id LIMIT :limit"""),
-                {
-                    "organisation_id": self._organisation_id,
-                    "entity_type": entity.value,
-                    "limit": limit,
-                },
+                {**self._key(entity), "limit": limit},
             )
             return [RecordKey(entity, row.id) for row in rows]
 
     def vanished(self, entity: EntityType) -> list[RecordKey]:
         """Give records that are in Zoho and whose row is gone here, not yet said to be so."""
+        if entity is EntityType.PRODUCT:
+            still_here, values = "r.entity_id = ANY(:here)", {"here": self._service_types()}
+        else:
+            still_here, values = (
+                f"""EXISTS (SELECT 1 FROM {relation(VIEW_OF[entity])} s
+                            WHERE CAST(s.id AS text) = r.entity_id)""",
+                {},
+            )
         with one_statement(self._engine) as connection:
             rows = connection.execute(
                 text(f"""SELECT r.entity_id FROM billing_sync.records r
@@ -155,124 +278,64 @@ class PostgresSource:
                            AND r.entity_type = :entity_type AND r.zoho_id IS NOT NULL
                            AND r.removed_at IS NULL
                            AND r.code IS DISTINCT FROM 'deleted_here'
-                           AND NOT EXISTS (SELECT 1 FROM {VIEW_OF[entity]} s
-                                           WHERE CAST(s.id AS text) = r.entity_id)
+                           AND NOT {still_here}
                          ORDER BY r.entity_id"""),
-                {"organisation_id": self._organisation_id, "entity_type": entity.value},
+                {**self._key(entity), **values},
             ).all()
         return [RecordKey(entity, row.entity_id) for row in rows]
 
-    def _read_id_type(self, entity: EntityType) -> str:
+    # ---------------------------------------------------------------------------------- reading
+
+    def _service_types(self) -> list[str]:
+        """Give the products' ids, read as the catalogue reads them: stripped, none where empty."""
+        named = {(package.service_type or "").strip() for package in self.packages()}
+        return sorted(named - {""})
+
+    def _known(self, view: str, column: str, values: Sequence[str]) -> set[str]:
         with one_statement(self._engine) as connection:
-            found = connection.execute(ID_TYPE, {"view": VIEW_OF[entity]}).scalar_one()
-        return str(found)
-
-
-CURRENT: Final = text("""
-    SELECT state, zoho_id, sentence, source_version, status_due FROM billing_sync.records
-    WHERE organisation_id = :organisation_id AND entity_type = :entity_type
-      AND entity_id = :entity_id
-""")
-
-TIMEOUTS: Final = text("""
-    SELECT set_config('lock_timeout', '2s', true),
-           set_config('idle_in_transaction_session_timeout', '2s', true)
-""")
-
-STATUS_DONE: Final = text("""
-    UPDATE billing_sync.records SET
-        source_version = coalesce(:source_version, source_version),
-        signals = signals + :signal,
-        status_due = CASE WHEN status_due = :seen THEN NULL ELSE status_due END
-    WHERE organisation_id = :organisation_id AND entity_type = :entity_type
-      AND entity_id = :entity_id
-""")
-
-
-class PostgresStatusColumns:
-    """Transaction B: what the application sees of the sync, written after the fact."""
-
-    def __init__(self, engine: Engine, organisation_id: str, *, enabled: bool) -> None:
-        """Write only if `enabled`, the parameter StatusColumns."""
-        self._engine = engine
-        self._organisation_id = organisation_id
-        self._enabled = enabled
-        self._id_types = PostgresSource(engine, organisation_id)
-
-    def write(self, record: RecordKey) -> None:
-        """Write the record's *current* state, read here: a remembered one may be out of date.
-
-        A row that the application holds locked costs two seconds and nothing else: `status_due`
-        stays, and the sweep comes back for it. Nor does a worker that stands still in here hold
-        the application up for longer.
-        """
-        key = {
-            "organisation_id": self._organisation_id,
-            "entity_type": record.entity.value,
-            "entity_id": record.entity_id,
-        }
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(TIMEOUTS)
-                now = connection.execute(CURRENT, key).one_or_none()
-                if now is None or now.status_due is None:
-                    return
-                if not STATES[State(now.state)].status_written:
-                    return
-                version, signal = None, 0
-                if self._enabled:
-                    version, signal = self._write_columns(connection, record, now)
+            return set(
                 connection.execute(
-                    STATUS_DONE,
-                    {**key, "source_version": version, "signal": signal, "seen": now.status_due},
-                )
-        except OperationalError as error:
-            if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
-                raise
+                    text(f"""SELECT {column} FROM billing_source.{view}
+                             WHERE {column} = ANY(:values)"""),
+                    {"values": list(values)},
+                ).scalars()
+            )
 
-    def _write_columns(self, connection: Any, record: RecordKey, now: Any) -> tuple[Any, int]:
-        """Give the version that our write made, and a signal if the row was changed meanwhile."""
-        view, id_column = VIEW_OF[record.entity], ZOHO_ID_COLUMN[record.entity]
-        id_type = self._id_types._id_type(record.entity)  # noqa: SLF001 - one module, one cache
-        status = STATES[State(now.state)].sync_status
-        wanted = {
-            "id": record.entity_id,
-            "zoho_id": now.zoho_id,
-            "status": status,
-            "error": None if status == "synced" else now.sentence,
-            "version": now.source_version,
-        }
+    def _fitting[Row: SourceRow](
+        self, entity: EntityType, model: type[Row], column: str, value: str, further: str = ""
+    ) -> list[Row]:
+        """Read the rows with one id in a column; none where no id there can be that."""
+        value_type = self._types.of(VIEW_OF[entity].name, column)
+        where = f"WHERE s.{column} = CAST(:value AS {value_type}) {further} ORDER BY s.id"
         try:
-            with connection.begin_nested():
-                row = connection.execute(
-                    text(f"""SELECT updated_at,
-                                {id_column} IS NOT DISTINCT FROM CAST(:zoho_id AS text)
-                                AND zoho_sync_status IS NOT DISTINCT FROM CAST(:status AS text)
-                                AND zoho_last_sync_error IS NOT DISTINCT FROM CAST(:error AS text)
-                                AS is_so
-                             FROM {view} WHERE id = CAST(:id AS {id_type})"""),
-                    wanted,
-                ).one_or_none()
-        except DataError:  # an id that no row can have
-            return None, 0
-        if row is None or row.is_so:
-            return None, 0
-        written = connection.execute(
-            text(f"""UPDATE {view} SET
-                        {id_column} = :zoho_id, zoho_sync_status = :status,
-                        zoho_last_sync_error = :error,
-                        zoho_last_synced_at = CASE WHEN :status = 'synced'
-                            THEN clock_timestamp() ELSE zoho_last_synced_at END
-                     WHERE id = CAST(:id AS {id_type}) AND updated_at = :version
-                     RETURNING updated_at"""),
-            {**wanted, "version": now.source_version or row.updated_at},
-        ).scalar_one_or_none()
-        if written is None:
-            # It was changed since we read it. The signal brings the record back.
-            return None, 1
-        # A row that was never read stays so, whatever we wrote into it.
-        return (None if now.source_version is None else written), 0
+            return self._rows(entity, model, where, {"value": value})
+        except DataError:
+            return []
+
+    def _rows[Row: SourceRow](
+        self, entity: EntityType, model: type[Row], where: str, values: dict[str, Any]
+    ) -> list[Row]:
+        view = VIEW_OF[entity]
+        statement = text(f"SELECT {read_columns(view)} FROM {relation(view)} s {where}")
+        with one_statement(self._engine) as connection:
+            rows = connection.execute(statement, values).all()
+        return [model.model_validate(_exactly(row._asdict())) for row in rows]
+
+    def _id_type(self, entity: EntityType) -> str:
+        return self._types.of(VIEW_OF[entity].name, "id")
+
+    def _key(self, entity: EntityType) -> dict[str, Any]:
+        return {"organisation_id": self._organisation_id, "entity_type": entity.value}
 
 
-LOCK_NOT_AVAILABLE: Final = "55P03"
-"""PostgreSQL's SQLSTATE for a lock that did not come within `lock_timeout`."""
+def _exactly(row: dict[str, Any]) -> dict[str, Any]:
+    """Read a row's JSON with its numbers as they were written."""
+    written = row.get("line_items")
+    if written is None:
+        return row
+    try:
+        return {**row, "line_items": read_json(written)}
+    except ValueError:
+        # Python reads no integer of more than 4300 digits. The row is refused for what it is, and
+        # does not take the others of its page with it.
+        return {**row, "line_items": written}
