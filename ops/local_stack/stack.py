@@ -6,14 +6,16 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ops.demo.load import APPLICATION_SQL, load
+from ops.demo.books import at_noon, read_books
+from ops.demo.load import APPLICATION_SQL, load, load_books
+from ops.fake_zoho import FakeZohoControl
 from ops.fake_zoho.config import FakeZohoConfig
 from ops.local_stack.clients import Clients
 from ops.local_stack.interruptions import held, interruptible
@@ -62,6 +64,9 @@ class StackOptions:
     template: Path = project_root() / "template.yaml"
     # Added to those that make the template run here.
     parameters: Mapping[str, str | int | float] = field(default_factory=dict)
+    # The day that Zoho's calendar and ours show, with the application's books as of it. None: the
+    # real day, and customers and packages only.
+    today: date | None = None
 
 
 class LocalStack:
@@ -131,6 +136,8 @@ class LocalStack:
             self._fill_in_secrets()
         with self._step("migrate"):
             self.invoke("MigrateFunctionName", {})
+            if self.options.today is not None:
+                set_calendar(self.state, self.options.today)
 
     def stop(self) -> None:
         """End every part and remove its data; logs stay. A second Ctrl-C does not break it off."""
@@ -198,6 +205,8 @@ class LocalStack:
         database.run_script(APPLICATION_SQL, APPLICATION_ROLE)
         with database.connect(APPLICATION_ROLE) as connection:
             load(connection)
+            if self.options.today is not None:
+                load_books(connection, read_books(self.options.today))
 
     def _start_zoho(self) -> None:
         config = self.options.zoho.model_copy(update={"time_scale": self.options.time_scale})
@@ -302,6 +311,20 @@ class LocalStack:
             except (BotoCoreError, ClientError) as error:
                 # On the way down this is the least of the troubles: say so where one looks.
                 file.write(f"the functions' logs could not be read: {error}\n")
+
+
+def set_calendar(state: StackState, today: date) -> None:
+    """Let it be a day, both in Zoho and for our functions; what is due in Zoho happens."""
+    if state.zoho is None:
+        raise StackError("fake Zoho is not started")
+    with FakeZohoControl(state.zoho.url) as zoho:
+        zoho.set_calendar(at_noon(today))
+    with state.database.connect(OWNER_ROLE) as connection:
+        connection.execute(
+            """INSERT INTO billing_sync.organisations (organisation_id, today) VALUES (%s, %s)
+               ON CONFLICT (organisation_id) DO UPDATE SET today = excluded.today""",
+            (state.zoho.organization_id, today),
+        )
 
 
 def clients_of(state: StackState) -> Clients:
