@@ -1,7 +1,7 @@
 """The customers' rules for the engine: read, find, send, prove, compare."""
 
+import itertools
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
 from typing import Any, Final
 
 from billing_sync.domain.comparing import fingerprint, same_email, same_name, same_phone
@@ -28,11 +28,12 @@ from billing_sync.ports import (
     Write,
 )
 from billing_sync.ports import Source as SourcePort
+from billing_sync.services.newest_first import CLOCKS_MAY_DIFFER, newest_first
 from billing_sync.services.rules import EntityRules, Found, Remote, Source
 from billing_sync.services.take_snapshot import TakeSnapshot
 
-CLOCKS_MAY_DIFFER: Final = timedelta(minutes=10)
-"""How far Zoho's clock may be from our database's, when «made since» is asked."""
+SUSPECTS_AT_ONCE: Final = 200
+"""A page of Zoho's."""
 
 
 def read_source(
@@ -145,32 +146,19 @@ class CustomerRules(EntityRules):
     def look_up(self, intent: Intent) -> list[Remote]:
         """Walk Zoho's customers, newest first, back to before the intent.
 
-        Complete by construction and without trust in any filter: the rows themselves show that
-        they are sorted; where they do not, all pages are read. (Customers that were imported
-        together bear one time: in whatever order they come, that shows nothing.) List rows show no
-        custom field, so whoever was made since then and shows no other account number of ours is
-        read whole.
+        Complete by construction and without trust in any filter. List rows show no custom field,
+        so whoever was made since then and shows no other account number of ours is read whole.
         """
-        since = intent.sent_at - CLOCKS_MAY_DIFFER
+        listed = newest_first(
+            lambda page: self._api.list_customers(page, sort_created_descending=True),
+            intent.sent_at - CLOCKS_MAY_DIFFER,
+            lambda row: row.created_time,
+        )
         hits: dict[str, Remote] = {}
-        page, is_sorted, falls = 1, True, False
-        last: datetime | None = None
-        while True:
-            listed = self._api.list_customers(page, sort_created_descending=True)
-            for row in listed.rows:
-                made = row.created_time
-                is_sorted = is_sorted and made is not None and (last is None or made <= last)
-                falls = falls or (made is not None and last is not None and made < last)
-                last = made
-            suspects = [
-                row for row in listed.rows if row.created_time is None or row.created_time >= since
-            ]
+        for suspects in itertools.batched(listed, SUSPECTS_AT_ONCE, strict=False):
             for remote in self._bearing(intent.key, suspects):
                 hits[remote.zoho_id] = remote
-            reached_back = is_sorted and falls and last is not None and last < since
-            if reached_back or not listed.has_more:
-                return list(hits.values())
-            page += 1
+        return list(hits.values())
 
     def _bearing(self, account_number: str, rows: Sequence[RemoteCustomer]) -> Iterator[Remote]:
         """Read whole whoever does not show *another* account number of ours, and compare.

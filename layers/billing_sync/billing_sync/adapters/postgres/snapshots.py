@@ -1,5 +1,6 @@
 """What Zoho holds, page by page, in our own tables."""
 
+import json
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -7,6 +8,7 @@ from sqlalchemy import Connection, Engine, text
 
 from billing_sync.adapters.postgres.engine import one_statement
 from billing_sync.domain.customers import Candidate
+from billing_sync.domain.remote import RemoteInvoice, RemoteSubscription
 from billing_sync.domain.states import EntityType
 from billing_sync.ports import SnapshotCustomer, SnapshotView
 
@@ -39,6 +41,13 @@ CANDIDATES: Final = text("""
            OR s.phone = ANY(:phones) OR s.names && CAST(:names AS text[]))
 """)
 
+ROWS_OF: Final = {
+    EntityType.CUSTOMER: "snapshot_customers",
+    EntityType.SUBSCRIPTION: "snapshot_subscriptions",
+    EntityType.INVOICE: "snapshot_invoices",
+}
+KEY_COLUMN: Final = {EntityType.SUBSCRIPTION: "reference_id", EntityType.INVOICE: "number"}
+"""What our own ones are known by; the same name in the table and in the model."""
 
 ONE_BEGINS: Final = text("""
     SELECT pg_advisory_xact_lock(
@@ -65,7 +74,9 @@ class PostgresSnapshots:
         row = connection.execute(
             text("""SELECT snapshot_id, next_page, pages_completed_at, completed_at, calls,
                            started_at,
-                           extract(epoch FROM clock_timestamp() - started_at) AS age_seconds
+                           extract(epoch FROM clock_timestamp() - started_at) AS age_seconds,
+                           extract(epoch FROM clock_timestamp()
+                                              - coalesce(renewed_at, started_at)) AS renewed_seconds
                     FROM billing_sync.snapshots
                     WHERE organisation_id = :organisation_id AND entity_type = :entity_type
                       AND (completed_at IS NOT NULL) = :complete
@@ -82,6 +93,7 @@ class PostgresSnapshots:
             age_seconds=float(row.age_seconds),
             calls=row.calls,
             started_at=row.started_at,
+            renewed_seconds=float(row.renewed_seconds),
         )
 
     def begin(self, entity: EntityType, *, instead_of: int | None) -> SnapshotView:
@@ -106,7 +118,7 @@ class PostgresSnapshots:
             )
             # Also of a walk that had lost its place and went on storing pages.
             connection.execute(
-                text("""DELETE FROM billing_sync.snapshot_customers c
+                text(f"""DELETE FROM billing_sync.{ROWS_OF[entity]} c
                         WHERE organisation_id = :organisation_id AND NOT EXISTS (
                             SELECT 1 FROM billing_sync.snapshots s
                             WHERE s.organisation_id = c.organisation_id
@@ -137,21 +149,28 @@ class PostgresSnapshots:
         whose snapshot was forgotten meanwhile stores nothing.
         """
         with self._engine.begin() as connection:
-            kept = connection.execute(
-                text("""UPDATE billing_sync.snapshots SET
-                            next_page = greatest(next_page, :page + 1), calls = calls + 1,
-                            pages_completed_at = CASE WHEN :is_last THEN clock_timestamp() END
-                        WHERE organisation_id = :organisation_id AND entity_type = :entity_type
-                          AND snapshot_id = :snapshot_id"""),
-                {
-                    **self._key(entity),
-                    "snapshot_id": snapshot_id,
-                    "page": page,
-                    "is_last": is_last,
-                },
-            )
-            if rows and kept.rowcount:
+            if self._turn_page(connection, entity, snapshot_id, page, is_last=is_last) and rows:
                 connection.execute(UPSERT, [self._row(snapshot_id, row) for row in rows])
+
+    def _turn_page(
+        self,
+        connection: Connection,
+        entity: EntityType,
+        snapshot_id: int,
+        page: int,
+        *,
+        is_last: bool,
+    ) -> bool:
+        """Move the walk on and hold its row; False where the snapshot was forgotten."""
+        kept = connection.execute(
+            text("""UPDATE billing_sync.snapshots SET
+                        next_page = greatest(next_page, :page + 1), calls = calls + 1,
+                        pages_completed_at = CASE WHEN :is_last THEN clock_timestamp() END
+                    WHERE organisation_id = :organisation_id AND entity_type = :entity_type
+                      AND snapshot_id = :snapshot_id"""),
+            {**self._key(entity), "snapshot_id": snapshot_id, "page": page, "is_last": is_last},
+        )
+        return kept.rowcount > 0
 
     def unread_details(self, snapshot_id: int, limit: int) -> list[str]:
         """Give customers that show no account number and that no record of ours knows."""
@@ -293,6 +312,143 @@ class PostgresSnapshots:
                 {"organisation_id": self._organisation_id, "snapshot_id": snapshot_id},
             )
             return int(counted.scalar_one())
+
+    # -------------------------------------------------------------- subscriptions and invoices
+
+    def store_rows(
+        self,
+        entity: EntityType,
+        snapshot_id: int,
+        page: int,
+        rows: Sequence[RemoteSubscription | RemoteInvoice],
+        *,
+        is_last: bool,
+    ) -> None:
+        """Store a page of subscriptions or invoices and move on, as `store_page` does."""
+        with self._engine.begin() as connection:
+            if self._turn_page(connection, entity, snapshot_id, page, is_last=is_last):
+                self._put(connection, entity, snapshot_id, rows)
+
+    def renew_rows(
+        self,
+        entity: EntityType,
+        snapshot_id: int,
+        rows: Sequence[RemoteSubscription | RemoteInvoice],
+        *,
+        renewed: bool = False,
+    ) -> None:
+        """Put newer rows over a complete snapshot's; `renewed` marks it as walked again just now.
+
+        One that was forgotten meanwhile gets nothing. What a row leaves out is taken out: a value
+        of an older row beside newer ones would be a row that never was.
+        """
+        with self._engine.begin() as connection:
+            kept = connection.execute(
+                text("""UPDATE billing_sync.snapshots SET
+                            renewed_at = CASE WHEN :renewed THEN clock_timestamp()
+                                              ELSE renewed_at END
+                        WHERE organisation_id = :organisation_id AND entity_type = :entity_type
+                          AND snapshot_id = :snapshot_id"""),
+                {**self._key(entity), "snapshot_id": snapshot_id, "renewed": renewed},
+            )
+            if kept.rowcount:
+                self._put(connection, entity, snapshot_id, rows)
+
+    def subscriptions(
+        self,
+        snapshot_id: int,
+        *,
+        zoho_ids: Sequence[str] = (),
+        references: Sequence[str] = (),
+        customer_zoho_ids: Sequence[str] = (),
+    ) -> list[RemoteSubscription]:
+        """Give the subscriptions that fit any of what is given; empty values find none."""
+        rows = self._fitting(
+            EntityType.SUBSCRIPTION, snapshot_id, zoho_ids, references, customer_zoho_ids
+        )
+        return [RemoteSubscription.model_validate(row) for row in rows]
+
+    def invoices(
+        self,
+        snapshot_id: int,
+        *,
+        zoho_ids: Sequence[str] = (),
+        numbers: Sequence[str] = (),
+        customer_zoho_ids: Sequence[str] = (),
+    ) -> list[RemoteInvoice]:
+        """Give the invoices that fit any of what is given; empty values find none."""
+        rows = self._fitting(EntityType.INVOICE, snapshot_id, zoho_ids, numbers, customer_zoho_ids)
+        return [RemoteInvoice.model_validate(row) for row in rows]
+
+    def count_rows(self, entity: EntityType, snapshot_id: int) -> int:
+        """Count a snapshot's rows of an entity."""
+        with one_statement(self._engine) as connection:
+            counted = connection.execute(
+                text(f"""SELECT count(*) FROM billing_sync.{ROWS_OF[entity]}
+                         WHERE organisation_id = :organisation_id
+                           AND snapshot_id = :snapshot_id"""),
+                {"organisation_id": self._organisation_id, "snapshot_id": snapshot_id},
+            )
+            return int(counted.scalar_one())
+
+    def _put(
+        self,
+        connection: Connection,
+        entity: EntityType,
+        snapshot_id: int,
+        rows: Sequence[RemoteSubscription | RemoteInvoice],
+    ) -> None:
+        if not rows:
+            return
+        key = KEY_COLUMN[entity]
+        # In one order, or two workers that put the same rows deadlock.
+        ordered = sorted(rows, key=lambda row: row.zoho_id)
+        connection.execute(
+            text(f"""INSERT INTO billing_sync.{ROWS_OF[entity]}
+                         (organisation_id, snapshot_id, zoho_id, {key}, customer_id, content)
+                     VALUES (:organisation_id, :snapshot_id, :zoho_id, :key, :customer_id,
+                             CAST(:content AS jsonb))
+                     ON CONFLICT (organisation_id, snapshot_id, zoho_id) DO UPDATE SET
+                         {key} = excluded.{key}, customer_id = excluded.customer_id,
+                         content = excluded.content"""),
+            [
+                {
+                    "organisation_id": self._organisation_id,
+                    "snapshot_id": snapshot_id,
+                    "zoho_id": row.zoho_id,
+                    "key": getattr(row, key) or None,
+                    "customer_id": row.customer_id or None,
+                    # Pydantic writes money as text. What the row did not show is left out.
+                    "content": row.model_dump_json(exclude_defaults=True),
+                }
+                for row in ordered
+            ],
+        )
+
+    def _fitting(
+        self,
+        entity: EntityType,
+        snapshot_id: int,
+        zoho_ids: Sequence[str],
+        keys: Sequence[str],
+        customer_zoho_ids: Sequence[str],
+    ) -> list[dict[str, Any]]:
+        with one_statement(self._engine) as connection:
+            rows = connection.execute(
+                text(f"""SELECT CAST(content AS text) FROM billing_sync.{ROWS_OF[entity]}
+                         WHERE organisation_id = :organisation_id AND snapshot_id = :snapshot_id
+                           AND (zoho_id = ANY(:zoho_ids) OR {KEY_COLUMN[entity]} = ANY(:keys)
+                                OR customer_id = ANY(:customer_zoho_ids))
+                         ORDER BY zoho_id"""),
+                {
+                    "organisation_id": self._organisation_id,
+                    "snapshot_id": snapshot_id,
+                    "zoho_ids": [value for value in zoho_ids if value],
+                    "keys": [value for value in keys if value],
+                    "customer_zoho_ids": [value for value in customer_zoho_ids if value],
+                },
+            ).scalars()
+            return [json.loads(row) for row in rows]
 
     def _key(self, entity: EntityType) -> dict[str, Any]:
         return {"organisation_id": self._organisation_id, "entity_type": entity.value}
