@@ -2,18 +2,22 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date, datetime, time
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 
 from billing_sync.adapters.postgres.engine import make_engine
 from billing_sync.adapters.zoho.oauth import ZohoCredentials
 from billing_sync.bootstrap import Container
+from billing_sync.domain.remote import Tax
 from billing_sync.domain.states import EntityType
 from billing_sync.ports import AccessToken, Priority, RecordKey, TokenStore
 from billing_sync.services.attempt import Outcome
 from ops.fake_zoho import Credential, FakeZohoConfig, RunningFake, running_fake_zoho
 from ops.local_stack.postgres import FUNCTIONS_ROLE, Database
+from tests.records import row
 
 ORGANISATION = "60098765432"
 
@@ -34,9 +38,16 @@ class MemoryTokenStore(TokenStore):
 class World:
     """One organisation's both sides. `container()` gives a further worker, a process of its own."""
 
-    def __init__(self, database: Database, zoho: RunningFake, **environment: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        zoho: RunningFake,
+        config: FakeZohoConfig | None = None,
+        **environment: str,
+    ) -> None:
         self.database = database
         self.zoho = zoho
+        self.config = config or FakeZohoConfig(time_scale=100)
         self.store = MemoryTokenStore()
         self.environment = {
             "ORGANISATION_ID": ORGANISATION,
@@ -54,7 +65,7 @@ class World:
         }
         self._containers: list[Container] = []
         self.worker = self.container()
-        self.worker.organisations.learn("Demo Telecoms", "ZAR", "Africa/Johannesburg")
+        self.learn()
 
     def container(self, **environment: str) -> Container:
         container = Container({**self.environment, **environment})
@@ -70,6 +81,51 @@ class World:
     def close(self) -> None:
         for container in self._containers:
             container.close()
+
+    def learn(self) -> None:
+        """Store what preflight would, without its calls."""
+        found = self.config.organisations[0]
+        self.worker.organisations.learn(
+            found.name,
+            found.currency_code,
+            found.time_zone,
+            price_precision=found.price_precision,
+            taxes=[Tax.model_validate(tax.model_dump()) for tax in found.usable_taxes()],
+        )
+
+    def set_today(self, day: date) -> None:
+        """Move our calendar and fake Zoho's to the morning of a day; Zoho renews what is due."""
+        self.sql("UPDATE billing_sync.organisations SET today = :day", day=day)
+        zone = ZoneInfo(self.config.organisations[0].time_zone)
+        self.zoho.control.set_calendar(datetime.combine(day, time(9), zone))
+
+    # --------------------------------------------------------------------------------- entities
+
+    def bring(
+        self, entity: EntityType, entity_id: object, worker: Container | None = None
+    ) -> Outcome:
+        """Bring one record of any entity in step, as a trigger would."""
+        key = RecordKey(entity, str(entity_id))
+        return (worker or self.worker).sync_record(key, priority=Priority.TRIGGER)
+
+    def row(self, entity: EntityType, entity_id: object) -> Any:
+        """Give a record's row; fails where there is none."""
+        return row(self.database, RecordKey(entity, str(entity_id)))
+
+    def insert(self, table: str, **columns: Any) -> str:
+        """Insert a row as the application does; gives its id."""
+        names, values = ", ".join(columns), ", ".join(f":{name}" for name in columns)
+        statement = f"INSERT INTO {table} ({names}) VALUES ({values}) RETURNING CAST(id AS text)"  # noqa: S608 - names of the test's own
+        return str(self.sql(statement, **columns)[0][0])
+
+    def change(self, table: str, row_id: object, **columns: Any) -> None:
+        """Change a row as the application does, its trigger included."""
+        changes = ", ".join(f"{name} = :{name}" for name in columns)
+        self.sql(
+            f"UPDATE {table} SET {changes} WHERE CAST(id AS text) = :row_id",  # noqa: S608 - as above
+            row_id=str(row_id),
+            **columns,
+        )
 
     # ------------------------------------------------------------------------------ shorthands
 
@@ -117,8 +173,9 @@ class World:
 def world(
     database: Database, config: FakeZohoConfig | None = None, **environment: str
 ) -> Iterator[World]:
-    with running_fake_zoho(config or FakeZohoConfig(time_scale=100)) as zoho:
-        made = World(database, zoho, **environment)
+    config = config or FakeZohoConfig(time_scale=100)
+    with running_fake_zoho(config) as zoho:
+        made = World(database, zoho, config, **environment)
         try:
             yield made
         finally:
