@@ -14,7 +14,7 @@ from billing_sync.domain.money import amount_of, cents_of, figure, is_figure, to
 from billing_sync.domain.ownership import WITHDRAWN, Owner, Period, word_of
 from billing_sync.domain.parents import CustomerInZoho
 from billing_sync.domain.reading import Sendable, Skip
-from billing_sync.domain.remote import RemoteInvoice
+from billing_sync.domain.remote import RemoteInvoice, RemoteInvoiceItem
 from billing_sync.domain.source import Invoice
 from billing_sync.domain.tax import MoneyRules, TaxedLine, TaxKind, TaxRate, Totals, totals_of
 
@@ -418,6 +418,35 @@ def invoice_differences(
         if not any(is_figure(one, other) for one in ours if one is not None for other in shown):
             differing.append(name)
     return differing
+
+
+def field_differences(payload: Mapping[str, Any], found: RemoteInvoice) -> list[str]:
+    """Name what else we send and Zoho shows otherwise: the due date and the lines, in their order.
+
+    No amount hangs on these: what the lines come to is compared as figures. What is not shown
+    (list rows have no lines) is not held against it.
+    """
+    differing = []
+    due = payload.get("due_date")
+    if due is not None and found.due_date is not None and due != found.due_date.isoformat():
+        differing.append("due_date")
+    sent = payload.get("invoice_items", [])
+    if found.items and (
+        len(sent) != len(found.items)
+        or any(_is_other_line(ours, theirs) for ours, theirs in zip(sent, found.items, strict=True))
+    ):
+        differing.append("invoice_items")
+    return differing
+
+
+def _is_other_line(sent: Mapping[str, Any], found: RemoteInvoiceItem) -> bool:
+    return (
+        sent["name"] != found.name
+        or sent.get("description", "") != found.description
+        or sent["price"] != found.price
+        or sent["quantity"] != found.quantity
+        or sent.get("tax_id", found.tax_id) != found.tax_id
+    )
 
 
 def both_figures(figures: Mapping[str, Any], found: RemoteInvoice, differing: Iterable[str]) -> str:
