@@ -182,8 +182,9 @@ class EntityRules(Protocol):
         """Say whether a refusal means that Zoho already holds this key."""
         return False
 
-    def taken(self, zoho_code: int | None) -> None:
+    def taken(self, zoho_code: int | None) -> None:  # noqa: ARG002 - of the protocol
         """Learn from such a refusal, if there is something to learn."""
+        return
 
     def figures_differ(self, figures: dict[str, Any], remote: Remote) -> list[str]:
         """Name what must be equal after a write and is not."""
