@@ -1,7 +1,7 @@
 """The composition root: the only module that names adapters. Nothing is built before it is used."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -36,16 +36,20 @@ if TYPE_CHECKING:
     from billing_sync.adapters.postgres.verification import PostgresVerification
     from billing_sync.adapters.secrets import Secrets
     from billing_sync.adapters.zoho.oauth import ZohoCredentials
+    from billing_sync.domain.remote import RemoteInvoice, RemoteSubscription
     from billing_sync.services.backfill.conclude import Conclude
     from billing_sync.services.backfill.plan import MakePlan
     from billing_sync.services.backfill.report import MakeReport
     from billing_sync.services.backfill.snapshot import SnapshotStep
     from billing_sync.services.backfill.sync_batch import SyncBatch
     from billing_sync.services.backfill.verify import Verify
+    from billing_sync.services.money_rules import OrganisationMoney
     from billing_sync.services.operate import Operate
     from billing_sync.services.preflight import Preflight
+    from billing_sync.services.rules import EntityRules
     from billing_sync.services.sweep import Sweep
     from billing_sync.services.sync_record import SyncRecord
+    from billing_sync.services.take_rows import TakeRows
     from billing_sync.services.take_snapshot import TakeSnapshot
 
 WORKERS: Final = 4
@@ -289,31 +293,102 @@ class Container:
             self.snapshots,
             self.api,
             self.names,
-            max_age_seconds=self.timing.scaled(self.sync.snapshot_max_age_hours * 3600),
+            max_age_seconds=self._snapshot_max_age_seconds,
         )
+
+    @cached_property
+    def subscription_rows(self) -> "TakeRows[RemoteSubscription]":
+        """The walk over Zoho's subscriptions."""
+        from billing_sync.services.take_rows import TakeRows
+
+        return TakeRows(
+            EntityType.SUBSCRIPTION,
+            lambda page, newest_first: self.api.list_subscriptions(page, newest_first=newest_first),
+            self.snapshots,
+            max_age_seconds=self._snapshot_max_age_seconds,
+        )
+
+    @cached_property
+    def invoice_rows(self) -> "TakeRows[RemoteInvoice]":
+        """The walk over Zoho's invoices."""
+        from billing_sync.services.take_rows import TakeRows
+
+        return TakeRows(
+            EntityType.INVOICE,
+            lambda page, newest_first: self.api.list_invoices(page, newest_first=newest_first),
+            self.snapshots,
+            max_age_seconds=self._snapshot_max_age_seconds,
+        )
+
+    @property
+    def _snapshot_max_age_seconds(self) -> float:
+        return self.timing.scaled(self.sync.snapshot_max_age_hours * 3600)
+
+    @cached_property
+    def money(self) -> "OrganisationMoney":
+        """How the organisation in Zoho counts."""
+        from billing_sync.services.money_rules import OrganisationMoney
+
+        settings = self.sync
+        return OrganisationMoney(
+            self.organisations, settings.prices, settings.rounding, settings.tax_settings
+        )
+
+    @cached_property
+    def rules(self) -> Mapping[EntityType, "EntityRules"]:
+        """What each entity brings to the engine."""
+        from billing_sync.services.catalogue import PlanRules, ProductRules
+        from billing_sync.services.customers import CustomerRules
+        from billing_sync.services.invoices import InvoiceRules
+        from billing_sync.services.payments import PaymentRules
+        from billing_sync.services.subscriptions import SubscriptionRules
+
+        source, api, records, settings = self.source, self.api, self.records, self.sync
+        return {
+            EntityType.CUSTOMER: CustomerRules(
+                source,
+                self.snapshots,
+                self.take_snapshot,
+                api,
+                self.organisations,
+                self.names,
+                account_label=ACCOUNT_NUMBER_LABEL,
+            ),
+            EntityType.PRODUCT: ProductRules(source, api, records, settings.product_names),
+            EntityType.PLAN: PlanRules(source, api, records, self.money, settings.product_names),
+            EntityType.SUBSCRIPTION: SubscriptionRules(
+                source,
+                self.snapshots,
+                api,
+                records,
+                self.organisations,
+                self.money,
+                settings.ownership,
+                self.subscription_rows,
+            ),
+            EntityType.INVOICE: InvoiceRules(
+                source=source,
+                api=api,
+                records=records,
+                snapshots=self.snapshots,
+                organisations=self.organisations,
+                money=self.money,
+                ownership=settings.ownership,
+                linking=settings.linking,
+                rows=self.invoice_rows,
+                hour_seconds=self.timing.scaled(3600),
+            ),
+            EntityType.PAYMENT: PaymentRules(
+                source, api, records, self.money, settings.payment_ways, settings.ownership
+            ),
+        }
 
     @cached_property
     def sync_record(self) -> "SyncRecord":
         """The use case that everything else calls."""
-        from billing_sync.services.customers import CustomerRules
         from billing_sync.services.sync_record import SyncRecord
 
-        customers = CustomerRules(
-            self.source,
-            self.snapshots,
-            self.take_snapshot,
-            self.api,
-            self.organisations,
-            self.names,
-            account_label=ACCOUNT_NUMBER_LABEL,
-        )
-        return SyncRecord(
-            self.records,
-            {EntityType.CUSTOMER: customers},
-            self.status_columns,
-            self.clock,
-            self.timing,
-        )
+        return SyncRecord(self.records, self.rules, self.status_columns, self.clock, self.timing)
 
     @cached_property
     def snapshot(self) -> "SnapshotStep":
@@ -405,15 +480,21 @@ class Container:
         """The step `Preflight`."""
         from billing_sync.adapters.postgres.schema_check import PostgresSourceCheck
         from billing_sync.domain.data_centres import DATA_CENTRES
-        from billing_sync.services.preflight import Preflight, PreflightDatabase, PreflightZoho
+        from billing_sync.services.preflight import (
+            MoneySettings,
+            Preflight,
+            PreflightDatabase,
+            PreflightZoho,
+        )
 
-        zoho = self.zoho
+        zoho, sync = self.zoho, self.sync
         return Preflight(
             lambda: PreflightDatabase(
                 PostgresSourceCheck(
                     self.engine,
                     self.common.organisation_id,
-                    status_columns=self.sync.status_columns == "on",
+                    status_columns=sync.status_columns == "on",
+                    ownership=sync.ownership,
                 ),
                 self.runs,
                 self.organisations,
@@ -425,6 +506,7 @@ class Container:
             self.executions,
             self.clock,
             self.timing,
+            money=MoneySettings(sync.prices, sync.rounding, sync.tax_settings, sync.payment_ways),
             organisation_id=self.common.organisation_id,
             writes=zoho.zoho_writes == "on",
             is_real_zoho=zoho.is_real_zoho,
