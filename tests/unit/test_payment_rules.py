@@ -13,7 +13,7 @@ from billing_sync.domain.ownership import Ownership
 from billing_sync.domain.payments import PaymentWays
 from billing_sync.domain.states import EntityType, State
 from billing_sync.ports import Intent, Permit, RecordKey, Write
-from billing_sync.services.payments import PaymentRules
+from billing_sync.services.payments import PaymentRules, amount_of
 from billing_sync.services.rules import DELETE, Do, Done, Found, Remote, Source, Stuck
 from tests.fakes.payments import Case
 
@@ -137,7 +137,7 @@ def test_a_completed_payment_is_read_with_its_parents_ids_in_zoho(case: Case) ->
         "invoices": [{"invoice_id": "600", "amount_applied": Decimal("459.00")}],
         "account_id": "900",
     }
-    assert case.rules().amount_of(source) == Decimal(459)
+    assert amount_of(source) == Decimal(459)
     assert case.zoho.calls == []
 
 
@@ -194,6 +194,13 @@ def test_an_unfinished_payment_is_skipped_whatever_its_shares_say(case: Case) ->
 
 def test_a_payment_follows_a_customer_that_is_not_sent(case: Case) -> None:
     case.records.put(EntityType.CUSTOMER, "3", state=State.SKIPPED, sentence="internal test")
+
+    assert read(case).skip == "its customer is not sent"
+
+
+def test_a_plan_knows_a_test_account_before_it_has_a_record(case: Case) -> None:
+    case.records.known.clear()
+    case.books.add_customer("3", account_type="internal_test")
 
     assert read(case).skip == "its customer is not sent"
 
@@ -300,11 +307,9 @@ def test_another_reason_is_another_fingerprint_so_that_a_person_reads_the_new_on
 
 
 def test_amounts_that_are_none_are_none_in_a_plan(case: Case) -> None:
-    rules = case.rules()
-
     for amount in (None, Decimal("NaN")):
         case.books.add_payment("40", amount=amount)
-        assert rules.amount_of(read(case)) is None
+        assert amount_of(read(case)) is None
 
 
 # ------------------------------------------------------------------------------------------ find

@@ -14,9 +14,11 @@ from decimal import Decimal
 from typing import Any, Final
 
 from billing_sync.domain.comparing import fingerprint
+from billing_sync.domain.customers import TEST_ACCOUNT
 from billing_sync.domain.errors import GoneInZoho, LookUpFailed, Rejected, Unsendable
 from billing_sync.domain.matching import Match, MatchKind
-from billing_sync.domain.money import amount_of, figure, is_figure
+from billing_sync.domain.money import amount_of as read_amount
+from billing_sync.domain.money import figure, is_figure
 from billing_sync.domain.ownership import WITHDRAWN, Ownership, owner_of, word_of
 from billing_sync.domain.parents import CustomerInZoho
 from billing_sync.domain.payments import (
@@ -36,7 +38,7 @@ from billing_sync.domain.payments import (
 )
 from billing_sync.domain.reading import Sendable, Skip
 from billing_sync.domain.remote import RemoteInvoice, RemotePayment, RemoteTransaction
-from billing_sync.domain.source import Invoice, Payment
+from billing_sync.domain.source import Customer, Invoice, Payment
 from billing_sync.domain.states import EntityType, State
 from billing_sync.domain.tax import MoneyRules
 from billing_sync.ports import BillingApi, Intent, Permit, RecordKey, RecordView, SyncRecords, Write
@@ -58,6 +60,12 @@ from billing_sync.services.rules import (
 
 WITHDRAWN_BEFORE: Final = "reversed before it reached Zoho"
 CUSTOMER_NOT_SENT: Final = "its customer is not sent"
+
+
+def amount_of(source: Source) -> Decimal | None:
+    """Give what a payment of ours comes to, for plans and reports; None where that is no amount."""
+    amount: Decimal | None = source.row.amount
+    return amount if amount is not None and amount.is_finite() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +184,7 @@ class PaymentRules(EntityRules):
                     f"customer_id is {payment.customer_id}, no customer.",
                 )
             customer = self._records.view(RecordKey(EntityType.CUSTOMER, payment.customer_id))
-            if customer is not None and customer.state is State.SKIPPED:
+            if _is_never_sent(row, customer):
                 return Skip(CUSTOMER_NOT_SENT, fingerprint({"skipped": CUSTOMER_NOT_SENT}))
             currency = row.currency
             shares = self._shares(payment, rules.precision)
@@ -216,7 +224,7 @@ class PaymentRules(EntityRules):
         return shares_of(
             payment,
             (),
-            invoice_total=None if total is None else amount_of(total, "invoice.total_amount"),
+            invoice_total=None if total is None else read_amount(total, "invoice.total_amount"),
             on_invoice=self._completed_on(payment.invoice_id, payment.customer_id),
             precision=precision,
         )
@@ -274,12 +282,6 @@ class PaymentRules(EntityRules):
             return owner_of(invoice, (), self._ownership).skipped
         except Unsendable:
             return None
-
-    def amount_of(self, source: Source) -> Decimal | None:
-        """Give the amount for a row of the plan, None where it is none."""
-        payment: Payment = source.row
-        amount = payment.amount
-        return None if amount is None or not amount.is_finite() else amount
 
     # ------------------------------------------------------------------------------------ find
 
@@ -531,6 +533,13 @@ class PaymentRules(EntityRules):
 def _stands(payment: Payment) -> bool:
     """Say whether the payment is one that our books count, so that its parents matter."""
     return word_of(payment.status) not in {*UNFINISHED, "reversed"}
+
+
+def _is_never_sent(customer: Customer, view: RecordView | None) -> bool:
+    """Say whether the customer is not ours to send; a plan may come before its record."""
+    if view is not None and view.zoho_id is None and (view.state is State.SKIPPED or view.removed):
+        return True
+    return customer.account_type == TEST_ACCOUNT
 
 
 def _missing(
