@@ -160,6 +160,7 @@ def test_what_was_not_read_is_never_sent(
 
     assert all(value not in {None, ""} for value in sent.payload.values())
     assert sent.payload["recurring_price"] == price
+    assert set(plan_update(sent.payload)) == set(sent.payload) - {"product_id"}
     assert set(PLAN_PUT_NEEDS) <= set(plan_update(sent.payload))
     assert "setup_fee" not in sent.payload
 

@@ -15,6 +15,7 @@ from billing_sync.domain.errors import (
     Unauthorised,
     Unavailable,
     classify_answer,
+    may_mean_taken,
 )
 
 
@@ -87,3 +88,12 @@ def test_a_refusal_shows_the_field_and_the_code_and_nothing_of_the_record() -> N
     assert isinstance(failure, Rejected)
     assert failure.sentence == "Zoho refuses the value of email (code 2)."
     assert failure.field == "email"
+
+
+@pytest.mark.parametrize(("code", "may"), [(4060, True), (3062, True), (990202, True), (2, False)])
+def test_a_refusal_whose_meaning_is_not_known_may_mean_a_taken_key(code: int, may: bool) -> None:
+    assert may_mean_taken(code) is may
+
+
+def test_what_names_no_code_says_nothing_of_a_key() -> None:
+    assert not may_mean_taken(None)

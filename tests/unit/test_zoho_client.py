@@ -43,6 +43,80 @@ def refusal(status: int, code: int, message: str = "no") -> httpx.Response:
     return httpx.Response(status, json={"code": code, "message": message})
 
 
+ID = "4815162000000000777"
+SUBSCRIPTION = {"subscription_id": ID, "plan": {"plan_code": "SKY", "price": 399}}
+
+READS_BY_ID: dict[str, Callable[[ZohoBilling, str], object]] = {
+    "/customers/{id}": lambda billing, id_: billing.get_customer(id_),
+    "/products/{id}": lambda billing, id_: billing.get_product(id_),
+    "/plans/{id}": lambda billing, id_: billing.get_plan(id_),
+    "/subscriptions/{id}": lambda billing, id_: billing.get_subscription(id_),
+    "/invoices/{id}": lambda billing, id_: billing.get_invoice(id_),
+    "/payments/{id}": lambda billing, id_: billing.get_payment(id_),
+}
+
+CREATES: dict[str, Callable[[ZohoBilling, Permit], object]] = {
+    "POST /customers": lambda billing, permit: billing.create_customer({}, permit=permit),
+    "POST /products": lambda billing, permit: billing.create_product({}, permit=permit),
+    "POST /plans": lambda billing, permit: billing.create_plan({}, permit=permit),
+    "POST /subscriptions": lambda billing, permit: billing.create_subscription({}, permit=permit),
+    "POST /invoices": lambda billing, permit: billing.create_invoice({}, permit=permit),
+    "POST /payments": lambda billing, permit: billing.create_payment({}, permit=permit),
+}
+
+type WriteById = Callable[[ZohoBilling, str, Permit], object]
+
+CHANGES: dict[str, WriteById] = {
+    "PUT /customers/{id}": lambda billing, id_, permit: billing.update_customer(
+        id_, {}, permit=permit
+    ),
+    "PUT /products/{id}": lambda billing, id_, permit: billing.update_product(
+        id_, {}, permit=permit
+    ),
+    "PUT /plans/{id}": lambda billing, id_, permit: billing.update_plan(id_, {}, permit=permit),
+    "PUT /subscriptions/{id}": lambda billing, id_, permit: billing.update_subscription(
+        id_, {}, permit=permit
+    ),
+    "POST /subscriptions/{id}/cancel": lambda billing, id_, permit: billing.cancel_subscription(
+        id_, at_end=True, permit=permit
+    ),
+    "POST /subscriptions/{id}/reactivate": lambda billing, id_, permit: (
+        billing.reactivate_subscription(id_, permit=permit)
+    ),
+    "PUT /invoices/{id}": lambda billing, id_, permit: billing.update_invoice(
+        id_, {}, permit=permit
+    ),
+    "PUT /payments/{id}": lambda billing, id_, permit: billing.update_payment(
+        id_, {}, permit=permit
+    ),
+}
+
+MESSAGES_ONLY: dict[str, WriteById] = {
+    "POST /invoices/{id}/converttoopen": lambda billing, id_, permit: billing.open_invoice(
+        id_, permit=permit
+    ),
+    "POST /invoices/{id}/void": lambda billing, id_, permit: billing.void_invoice(
+        id_, permit=permit
+    ),
+    "DELETE /invoices/{id}": lambda billing, id_, permit: billing.delete_invoice(
+        id_, permit=permit
+    ),
+    "DELETE /payments/{id}": lambda billing, id_, permit: billing.delete_payment(
+        id_, permit=permit
+    ),
+}
+
+WRITES_BY_ID = {**CHANGES, **MESSAGES_ONLY}
+
+LISTS: dict[str, Callable[[ZohoBilling], object]] = {
+    "customers": lambda billing: billing.list_customers(1),
+    "products": lambda billing: billing.list_products(1),
+    "subscriptions": lambda billing: billing.list_subscriptions(1),
+    "invoices": lambda billing: billing.list_invoices(1),
+    "transactions": lambda billing: billing.list_transactions(ID, 1),
+}
+
+
 class Bench:
     """A client whose Zoho answers from a list; exceptions in the list are raised."""
 
@@ -73,6 +147,12 @@ class Bench:
 
     def update(self) -> object:
         return self.billing.update_customer("1", {"display_name": "A"}, permit=self.permit())
+
+    def write(self, name: str) -> object:
+        """Make the write of this method and path."""
+        if name in CREATES:
+            return CREATES[name](self.billing, self.permit())
+        return WRITES_BY_ID[name](self.billing, ID, self.permit())
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
@@ -106,12 +186,40 @@ def test_listing_organisations_names_none() -> None:
     assert "X-com-zoho-subscriptions-organizationid" not in bench.requests[0].headers
 
 
-def test_an_id_cannot_lead_a_path_elsewhere() -> None:
-    bench = Bench(success(customer=CUSTOMER))
+@pytest.mark.parametrize("path", READS_BY_ID)
+def test_an_id_cannot_lead_a_path_elsewhere(path: str) -> None:
+    bench = Bench(refusal(404, 1002))
 
-    bench.billing.get_customer("../organizations?x=1")
+    with pytest.raises(GoneInZoho):
+        READS_BY_ID[path](bench.billing, "../organizations?x=1")
 
-    assert bench.requests[0].url.raw_path == b"/billing/v1/customers/..%2Forganizations%3Fx%3D1"
+    asked = bench.requests[0].url.raw_path.decode()
+    assert asked == "/billing/v1" + path.replace("{id}", "..%2Forganizations%3Fx%3D1")
+
+
+@pytest.mark.parametrize("id_", ["", " ", ".", ".."])
+def test_no_call_is_made_of_an_id_that_is_none(id_: str) -> None:
+    bench = Bench()
+
+    for read in READS_BY_ID.values():
+        with pytest.raises(ValueError, match="without an id"):
+            read(bench.billing, id_)
+    for write in WRITES_BY_ID.values():
+        with pytest.raises(ValueError, match="without an id"):
+            write(bench.billing, id_, bench.permit())
+        bench.clock.advance(60)
+
+    assert bench.requests == []
+
+
+@pytest.mark.parametrize("customer", ["", " "])
+def test_transactions_are_never_everybodys(customer: str) -> None:
+    bench = Bench()
+
+    with pytest.raises(ValueError, match="no customer"):
+        bench.billing.list_transactions(customer, 1)
+
+    assert bench.requests == []
 
 
 @pytest.mark.parametrize("filters", [{"email": ""}, {"email": "  "}, {"": "x"}, {"page": "1"}])
@@ -138,6 +246,69 @@ def test_a_page_is_asked_for_oldest_first_and_200_rows_long() -> None:
     }
     assert page.has_more
     assert page.rows[0].zoho_id == CUSTOMER["customer_id"]
+
+
+AGE = {"sort_column": "created_time", "sort_order": "A"}
+
+
+@pytest.mark.parametrize(
+    ("name", "query"),
+    [
+        ("customers", AGE),
+        ("products", {"filter_by": "ProductStatus.All"}),
+        ("subscriptions", {"filter_by": "SubscriptionStatus.All", **AGE}),
+        ("invoices", {"filter_by": "Status.All", **AGE}),
+        ("transactions", {"filter_by": "TransactionType.All", "customer_id": ID}),
+    ],
+)
+def test_a_list_asks_for_records_of_any_status(name: str, query: dict[str, str]) -> None:
+    bench = Bench(success(**{name: []}, page_context={"has_more_page": "false"}))
+
+    LISTS[name](bench.billing)
+
+    (request,) = bench.requests
+    assert request.url.path == f"/billing/v1/{name}"
+    assert dict(request.url.params) == {**query, "page": "1", "per_page": "200"}
+
+
+@pytest.mark.parametrize(
+    "newest",
+    [
+        lambda billing: billing.list_subscriptions(2, newest_first=True),
+        lambda billing: billing.list_invoices(2, newest_first=True),
+    ],
+)
+def test_the_newest_come_first_when_asked_for(newest: Callable[[ZohoBilling], object]) -> None:
+    more = {"has_more_page": True}
+    bench = Bench(success(subscriptions=[], invoices=[], page_context=more))
+
+    newest(bench.billing)
+
+    query = bench.requests[0].url.params
+    assert (query["page"], query["sort_column"], query["sort_order"]) == ("2", "created_time", "D")
+
+
+def test_an_invoice_keeps_our_number_and_is_not_sent_to_anybody() -> None:
+    bench = Bench(success(invoice={"invoice_id": ID}), success(invoice={"invoice_id": ID}))
+
+    bench.billing.create_invoice({"invoice_number": "INV-1"}, permit=bench.permit())
+    bench.billing.update_invoice(ID, {"invoice_number": "INV-1"}, permit=bench.permit())
+
+    create, update = (dict(request.url.params) for request in bench.requests)
+    assert create == {"ignore_auto_number_generation": "true", "send": "false"}
+    assert update == {"ignore_auto_number_generation": "true"}
+
+
+@pytest.mark.parametrize(("at_end", "word"), [(True, "true"), (False, "false")])
+def test_a_cancellation_says_when_and_has_no_body(at_end: bool, word: str) -> None:
+    bench = Bench(success(subscription=SUBSCRIPTION))
+
+    bench.billing.cancel_subscription(ID, at_end=at_end, permit=bench.permit())
+
+    (request,) = bench.requests
+    assert dict(request.url.params) == {"cancel_at_end": word}
+    assert request.content == b""
+    assert "Content-Type" not in request.headers
 
 
 @pytest.mark.parametrize(
@@ -172,15 +343,13 @@ def test_emoji_nul_and_amounts_are_sent_as_they_are() -> None:
     }
 
 
-@pytest.mark.parametrize("write", [Bench.create, Bench.update])
-def test_writes_that_are_off_are_refused_before_anything_else(
-    write: Callable[[Bench], object],
-) -> None:
+@pytest.mark.parametrize("name", [*CREATES, *WRITES_BY_ID])
+def test_writes_that_are_off_are_refused_before_anything_else(name: str) -> None:
     bench = Bench(writes=False)
     bench.tokens.failure = AssertionError("no token is needed for a refusal")
 
     with pytest.raises(WritesAreOff):
-        write(bench)
+        bench.write(name)
 
     assert (bench.requests, bench.settled) == ([], ["never_sent"])
 
@@ -282,11 +451,87 @@ def test_a_read_that_never_left_is_unavailable() -> None:
     assert bench.settled == ["never_sent"]
 
 
-def test_a_page_that_does_not_say_whether_more_follow_is_no_page() -> None:
-    bench = Bench(success(customers=[]))
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("context", [None, [], {}, {"has_more_page": None}, {"has_more_page": 1}])
+def test_a_page_that_does_not_say_whether_more_follow_is_no_page(name: str, context: Any) -> None:
+    bench = Bench(success(**{name: []}, page_context=context))
 
     with pytest.raises(Unavailable):
-        bench.billing.list_customers(1)
+        LISTS[name](bench.billing)
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_page_without_its_list_is_not_an_empty_one(name: str) -> None:
+    bench = Bench(success(page_context={"has_more_page": False}))
+
+    with pytest.raises(Unavailable):
+        LISTS[name](bench.billing)
+
+
+@pytest.mark.parametrize("name", [*CREATES, *CHANGES])
+def test_a_write_that_is_confirmed_without_its_record_is_in_doubt(name: str) -> None:
+    bench = Bench(success())
+
+    with pytest.raises(OutcomeUnknown) as caught:
+        bench.write(name)
+
+    assert caught.value.zoho_code == 0
+    assert bench.settled == ["answered"]
+
+
+@pytest.mark.parametrize("name", MESSAGES_ONLY)
+def test_where_zoho_only_says_that_it_is_done_that_is_enough(name: str) -> None:
+    bench = Bench(success(), httpx.Response(200, html="<html></html>"))
+
+    bench.write(name)
+    with pytest.raises(OutcomeUnknown):
+        bench.write(name)
+
+    assert [request.content for request in bench.requests] == [b"", b""]
+    assert bench.settled == ["answered", "answered"]
+
+
+@pytest.mark.parametrize("name", WRITES_BY_ID)
+def test_what_a_write_no_longer_finds_is_gone(name: str) -> None:
+    bench = Bench(refusal(404, 1002))
+
+    with pytest.raises(GoneInZoho):
+        bench.write(name)
+
+
+def test_a_subscription_without_a_change_that_waits_is_one_call() -> None:
+    bench = Bench(success(subscription=SUBSCRIPTION))
+
+    found = bench.billing.get_subscription(ID)
+
+    assert (found.price, found.scheduled_price) == (Decimal(399), None)
+    assert len(bench.requests) == 1
+
+
+def test_a_change_that_waits_is_read_with_its_subscription() -> None:
+    changed = SUBSCRIPTION | {"plan": {"plan_code": "SKY-2", "price": 449}}
+    bench = Bench(
+        success(subscription=SUBSCRIPTION | {"end_of_term": True}), success(subscription=changed)
+    )
+
+    found = bench.billing.get_subscription(ID)
+
+    assert (found.plan_code, found.price) == ("SKY", Decimal(399))
+    assert (found.scheduled_plan_code, found.scheduled_price) == ("SKY-2", Decimal(449))
+    assert bench.requests[1].url.path.endswith(f"/subscriptions/{ID}/scheduledchanges")
+
+
+def test_a_change_that_came_about_meanwhile_is_read_as_it_is_now() -> None:
+    now = SUBSCRIPTION | {"plan": {"plan_code": "SKY-2", "price": 449}}
+    bench = Bench(
+        success(subscription=SUBSCRIPTION | {"end_of_term": True}),
+        refusal(404, 1002),
+        success(subscription=now),
+    )
+
+    found = bench.billing.get_subscription(ID)
+
+    assert (found.plan_code, found.price, found.end_of_term) == ("SKY-2", Decimal(449), False)
 
 
 @pytest.mark.parametrize(
@@ -341,6 +586,16 @@ def test_a_refusal_names_a_field_of_ours_and_nothing_else() -> None:
     assert "ann@" not in "".join(str(failure) for failure in failures)
 
 
+@pytest.mark.parametrize("named", ["Recurring Price", "Starts At", "Due Date", "Payment Mode"])
+def test_a_refusal_may_name_a_field_of_any_entity(named: str) -> None:
+    bench = Bench(refusal(400, 2, f"Invalid value passed for {named}"))
+
+    with pytest.raises(Rejected) as caught:
+        bench.write("POST /plans")
+
+    assert caught.value.field == named.lower().replace(" ", "_")
+
+
 # ----------------------------------------------------------------------------------------- token
 
 
@@ -353,7 +608,7 @@ def test_a_read_is_replayed_once_with_a_new_token_and_a_new_permit() -> None:
         "Zoho-oauthtoken 1000.fake.1",
         "Zoho-oauthtoken 1000.fake.2",
     ]
-    assert bench.tokens.refusals == [(1, "customers")]
+    assert bench.tokens.refusals == [(1, "customers.READ")]
     assert [permit for _, permit in bench.quota.settled] == [1, 2]
 
 
@@ -363,7 +618,7 @@ def test_a_read_refused_twice_is_reported_twice_and_not_replayed_again() -> None
     with pytest.raises(Unauthorised):
         bench.billing.taxes()
 
-    assert bench.tokens.refusals == [(1, "settings"), (2, "settings")]
+    assert bench.tokens.refusals == [(1, "settings.READ"), (2, "settings.READ")]
     assert len(bench.requests) == 2
 
 
@@ -373,9 +628,20 @@ def test_a_write_is_never_replayed_by_the_client() -> None:
     with pytest.raises(Unauthorised):
         bench.create()
 
-    assert bench.tokens.refusals == [(1, "customers")]
+    assert bench.tokens.refusals == [(1, "customers.CREATE")]
     assert len(bench.requests) == 1
     assert bench.settled == ["answered"]
+
+
+def test_a_module_that_may_be_read_does_not_hide_that_it_may_not_be_written() -> None:
+    bench = Bench(UNAUTHORISED, success(invoice={"invoice_id": ID}))
+
+    with pytest.raises(Unauthorised):
+        bench.billing.delete_invoice(ID, permit=bench.permit())
+    bench.billing.get_invoice(ID)
+
+    assert bench.tokens.refusals == [(1, "invoices.DELETE")]
+    assert bench.tokens.taken_for == [(2, "invoices.READ")]
 
 
 def test_a_write_without_a_token_gives_its_permit_back() -> None:
@@ -470,3 +736,15 @@ def test_a_log_line_holds_no_id_no_query_and_no_token(caplog: pytest.LogCaptureF
     ]
     for secret in ("1234567000000123456", "ann@", "1000.fake"):
         assert not any(secret in line for line in lines)
+
+
+@pytest.mark.parametrize("name", WRITES_BY_ID)
+def test_the_log_line_of_a_write_holds_no_id(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(refusal(400, 2))
+
+    with caplog.at_level(logging.DEBUG), pytest.raises(Rejected):
+        bench.write(name)
+
+    (line,) = caplog.records
+    assert name == f"{vars(line)['method']} {vars(line)['path']}"
+    assert ID not in str(vars(line))

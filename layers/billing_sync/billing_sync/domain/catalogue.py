@@ -119,12 +119,14 @@ def read_package(package: Package, rules: MoneyRules, *, product_zoho_id: str | 
 def plan_update(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Give the body of a PUT: the whole plan, and never without the four that it needs.
 
+    Its product is left out: that is given once, and is no field of a PUT in Zoho's description.
+
     :raises ValueError: one of the four is missing; the PUT would damage the plan.
     """
     missing = [field for field in PLAN_PUT_NEEDS if payload.get(field) in (None, "")]
     if missing:
         raise ValueError(f"a plan's update needs {', '.join(missing)}")
-    return dict(payload)
+    return {name: value for name, value in payload.items() if name != "product_id"}
 
 
 def match_plan(

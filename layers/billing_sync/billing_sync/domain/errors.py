@@ -180,6 +180,10 @@ WRONG_DOMAIN: Final = 9
 DOES_NOT_EXIST: Final = 1002
 ALREADY_EXISTS: Final = 3062
 UNKNOWN_CUSTOM_FIELD: Final = 120129
+INVALID_VALUES: Final = frozenset((2, 4, 1038))
+METHOD_NOT_ALLOWED: Final = 37
+INVOICE_NUMBER_TAKEN: Final = 4060
+"""As one Books integration quotes it; not documented (billing-api §5)."""
 
 STOPPING_CODES: Final[dict[int, str]] = {
     NO_ORGANISATION: "no_organisation",
@@ -187,6 +191,20 @@ STOPPING_CODES: Final[dict[int, str]] = {
     UNKNOWN_CUSTOM_FIELD: "unknown_custom_field",
 }
 """Refusals that every record would meet; they stop a run at once."""
+
+
+ABOUT_ANYTHING_ELSE: Final = INVALID_VALUES | {METHOD_NOT_ALLOWED, DOES_NOT_EXIST}
+"""Refusals of a record whose meaning is known, and is not that a key is taken."""
+
+
+def may_mean_taken(zoho_code: int | None) -> bool:
+    """Say whether a refused create may mean that Zoho holds its key: invoice number, plan code.
+
+    Billing publishes no code for either, nor for any other of its own rules (billing-api §5), so
+    each code that is not known to mean something else is worth one look-up of the key. What the
+    look-up finds decides, never the code.
+    """
+    return zoho_code is not None and zoho_code not in ABOUT_ANYTHING_ELSE
 
 
 class Unauthorised(CallFailed):

@@ -265,9 +265,10 @@ class RemoteSubscription(_Remote):
         """The day from which Zoho bills: of all its dates the first term's, where it is shown.
 
         The answers name no `starts_at` (billing-api §4.3); the current term moves on with each
-        renewal, so it comes last.
+        renewal, so it comes last. What has not begun shows only when it will be billed first.
         """
-        return self.starts_at or self.activated_at or self.current_term_starts_at
+        shown = self.starts_at or self.activated_at or self.current_term_starts_at
+        return self.next_billing_at if shown is None and self.status == "future" else shown
 
 
 class RemoteInvoicePayment(_Remote):
@@ -391,7 +392,8 @@ class RemoteTransaction(_Remote):
     amount: Money = Decimal(0)
 
 
-CUSTOMER_FIELDS: Final = (
+SENT_FIELDS: Final = (
+    # customers
     "display_name",
     "salutation",
     "first_name",
@@ -414,6 +416,40 @@ CUSTOMER_FIELDS: Final = (
     "zip",
     "country",
     "custom_fields",
+    # products and plans
+    "name",
+    "plan_code",
+    "recurring_price",
+    "interval",
+    "interval_unit",
+    "billing_cycles",
+    "product_id",
+    "tax_id",
+    # subscriptions
+    "customer_id",
+    "plan",
+    "price",
+    "exclude_setup_fee",
+    "reference_id",
+    "auto_collect",
+    "starts_at",
+    "end_of_term",
+    # invoices
+    "invoice_number",
+    "date",
+    "due_date",
+    "is_inclusive_tax",
+    "invoice_items",
+    "description",
+    "quantity",
+    # payments
+    "payment_mode",
+    "amount",
+    "reference_number",
+    "invoices",
+    "invoice_id",
+    "amount_applied",
+    "account_id",
 )
 """Names of the fields that we send; a refusal may name one of them and nothing else."""
 
@@ -428,4 +464,4 @@ def field_named_in(message: object) -> str | None:
     if not isinstance(message, str) or not message.casefold().startswith(_REFUSAL):
         return None
     named = message[len(_REFUSAL) :].strip().strip(".").casefold().replace(" ", "_")
-    return named if named in CUSTOMER_FIELDS else None
+    return named if named in SENT_FIELDS else None

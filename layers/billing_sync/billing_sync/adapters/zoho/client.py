@@ -1,96 +1,46 @@
 """Zoho Billing v1 as far as the sync needs it: narrow, typed, with permit and token inside.
 
-Facts about the API, each with its evidence, are quoted as «billing-api §n».
+What is sent and read of each entity; one call as such, with its permit and its failures, is
+`calls`'. Facts about the API, each with its evidence, are quoted as «billing-api §n».
 """
 
-import json
-import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
-from decimal import Decimal
+from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from billing_sync.adapters.zoho.transport import NothingLeft
-from billing_sync.domain.errors import (
-    DOES_NOT_EXIST,
-    CallFailed,
-    GoneInZoho,
-    Misconfigured,
-    NeverSent,
-    NotNow,
-    OutcomeUnknown,
-    QuotaExhausted,
-    Rejected,
-    Throttled,
-    Unauthorised,
-    Unavailable,
-    WritesAreOff,
-    classify_answer,
-)
+from billing_sync.adapters.zoho.calls import Operation, ZohoCalls, ZohoSettings
+from billing_sync.adapters.zoho.rows import page_of, read_as, rows_of, unreadable
+from billing_sync.domain.errors import GoneInZoho, OutcomeUnknown, Unavailable
 from billing_sync.domain.remote import (
     CustomerPage,
     Organisation,
     RemoteCustomer,
+    RemoteInvoice,
+    RemotePayment,
+    RemotePlan,
+    RemoteProduct,
+    RemoteSubscription,
+    RemoteTransaction,
     Tax,
-    field_named_in,
 )
 from billing_sync.domain.timing import Timing
-from billing_sync.ports import AccessToken, BillingApi, Clock, Permit, Priority, Quota, Tokens
+from billing_sync.ports import BillingApi, Clock, Page, Permit, Quota, Tokens
 
-LOGGER: Final = logging.getLogger(__name__)
+__all__ = ["ZohoBilling", "ZohoSettings"]
 
-ORGANISATION_HEADER: Final = "X-com-zoho-subscriptions-organizationid"
 ROWS_PER_PAGE: Final = 200
 PAGING: Final = frozenset({"page", "per_page", "sort_column", "sort_order", "organization_id"})
-SHORTEST_PAUSE_SECONDS: Final = 0.02
 
-
-@dataclass(frozen=True, slots=True)
-class ZohoSettings:
-    """What a client is told. `api_url` is a host; None takes the one that came with the token."""
-
-    organisation_id: str
-    writes: bool
-    api_url: str | None = None
-    account_number_label: str = "Account Number"
-    priority: Priority = Priority.BACKFILL
-
-
-@dataclass(frozen=True, slots=True)
-class _Operation:
-    """One call of the API: the path is a template, so that logs hold no ids."""
-
-    method: str
-    path: str
-    module: str
-    envelope: str
-    path_id: str = ""
-    query: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
-    for_organisation: bool = True
-
-    @property
-    def is_write(self) -> bool:
-        return self.method != "GET"
-
-    @property
-    def url_path(self) -> str:
-        return self.path.replace("{id}", quote(self.path_id, safe=""))
+OWN_NUMBER: Final = {"ignore_auto_number_generation": "true"}
+"""Else Zoho numbers an invoice itself and ours is lost (billing-api §3.3)."""
+UNSENT: Final = {"send": "false"}
+"""A draft, mailed to nobody (billing-api §4.4)."""
 
 
 class ZohoBilling(BillingApi):
-    """The calls of one organisation.
-
-    Reads take their own permit (waiting 2 s at most) and are replayed once, with a new permit, when
-    the token was refused. A write is given its permit, because that stands in one transaction with
-    its intent, and is never replayed here: after a refused token it raises Unauthorised, and the
-    caller opens a new intent.
-    """
+    """The entities of one organisation. For what calls have in common, see `ZohoCalls`."""
 
     def __init__(
         self,
@@ -101,33 +51,31 @@ class ZohoBilling(BillingApi):
         timing: Timing,
         clock: Clock,
     ) -> None:
-        self._http = http
-        self._tokens = tokens
-        self._quota = quota
-        self._settings = settings
-        self._timing = timing
-        self._clock = clock
-
-    # ------------------------------------------------------------------------------- operations
+        self._calls = ZohoCalls(http, tokens, quota, settings, timing, clock)
+        self._account_number_label = settings.account_number_label
 
     def make_ready(self) -> None:
         """Have a live token at hand, so that no permit's window is spent on minting one."""
-        self._tokens.current()
+        self._calls.make_ready()
+
+    # --------------------------------------------------------------------------------- settings
 
     def organisations(self) -> list[Organisation]:
         """List the organisations that the token may see; needs none of them itself.
 
         Being the cheapest read, it is the hourly probe of a paused day, too.
         """
-        rows = self._read(
-            _Operation("GET", "/organizations", "settings", "organizations", for_organisation=False)
+        envelope = self._calls.read(
+            Operation("GET", "/organizations", "settings", for_organisation=False)
         )
-        return [_parse_row(Organisation, row) for row in _rows(rows)]
+        return [read_as(Organisation, row) for row in rows_of(envelope.get("organizations"))]
 
     def taxes(self) -> list[Tax]:
         """List the organisation's taxes."""
-        rows = self._read(_Operation("GET", "/settings/taxes", "settings", "taxes"))
-        return [_parse_row(Tax, row) for row in _rows(rows)]
+        envelope = self._calls.read(Operation("GET", "/settings/taxes", "settings"))
+        return [read_as(Tax, row) for row in rows_of(envelope.get("taxes"))]
+
+    # -------------------------------------------------------------------------------- customers
 
     def list_customers(
         self,
@@ -145,332 +93,253 @@ class ZohoBilling(BillingApi):
         for name, value in filters.items():
             if not value.strip() or not name or name in PAGING:
                 raise ValueError(f"not a filter: {name or 'without a name'}")
-        envelope = self._read_envelope(
-            _Operation(
-                "GET",
-                "/customers",
-                "customers",
-                "customers",
-                query={
-                    **filters,
-                    "page": str(page),
-                    "per_page": str(ROWS_PER_PAGE),
-                    "sort_column": "created_time",
-                    "sort_order": "D" if sort_created_descending else "A",
-                },
-            )
-        )
-        context = envelope.get("page_context")
-        has_more = context.get("has_more_page") if isinstance(context, dict) else None
-        if str(has_more).lower() not in {"true", "false"}:
-            raise Unavailable("Zoho's list does not say whether there are more pages.")
-        return CustomerPage(
-            rows=tuple(self._customer(row) for row in _rows(envelope.get("customers"))),
-            has_more=str(has_more).lower() == "true",
-        )
+        query = {**filters, **_by_age(newest_first=sort_created_descending)}
+        found = self._page("customers", page, query, self._customer)
+        return CustomerPage(rows=found.rows, has_more=found.has_more)
 
     def get_customer(self, zoho_id: str) -> RemoteCustomer:
         """Read one customer by id: strongly consistent, and with custom fields."""
-        if not zoho_id:
-            raise ValueError("a customer without an id")  # would read the whole list
-        return self._customer(
-            self._read(
-                _Operation("GET", "/customers/{id}", "customers", "customer", path_id=zoho_id)
-            )
+        return self._one(
+            Operation("GET", "/customers/{id}", "customers", "customer", zoho_id), self._customer
         )
 
     def create_customer(self, payload: dict[str, Any], *, permit: Permit) -> RemoteCustomer:
         """Make a customer. Not idempotent, and nothing at the server prevents a second one."""
-        return self._write_customer("POST", "/customers", "", payload, permit)
+        operation = Operation("POST", "/customers", "customers", "customer")
+        return self._written(operation, self._customer, permit, payload)
 
     def update_customer(
         self, zoho_id: str, payload: dict[str, Any], *, permit: Permit
     ) -> RemoteCustomer:
         """Change the given fields of a customer; others stay."""
-        if not zoho_id:
-            raise ValueError("a customer without an id")
-        return self._write_customer("PUT", "/customers/{id}", zoho_id, payload, permit)
+        operation = Operation("PUT", "/customers/{id}", "customers", "customer", zoho_id)
+        return self._written(operation, self._customer, permit, payload)
 
-    # ----------------------------------------------------------------------------------- writes
+    # -------------------------------------------------------------------------------- catalogue
 
-    def _write_customer(
-        self, method: str, path: str, zoho_id: str, payload: dict[str, Any], permit: Permit
-    ) -> RemoteCustomer:
-        envelope = self._write(method, path, zoho_id, payload, permit)
+    def list_products(self, page: int) -> Page[RemoteProduct]:
+        """Read one page of products, active and inactive; no order of them is documented."""
+        every = {"filter_by": "ProductStatus.All"}
+        return self._page("products", page, every, _read(RemoteProduct))
+
+    def get_product(self, zoho_id: str) -> RemoteProduct:
+        """Read one product."""
+        operation = Operation("GET", "/products/{id}", "products", "product", zoho_id)
+        return self._one(operation, _read(RemoteProduct))
+
+    def create_product(self, payload: dict[str, Any], *, permit: Permit) -> RemoteProduct:
+        """Make a product. Its name is not unique: a second POST makes a second one."""
+        operation = Operation("POST", "/products", "products", "product")
+        return self._written(operation, _read(RemoteProduct), permit, payload)
+
+    def update_product(
+        self, zoho_id: str, payload: dict[str, Any], *, permit: Permit
+    ) -> RemoteProduct:
+        """Change the given fields of a product."""
+        operation = Operation("PUT", "/products/{id}", "products", "product", zoho_id)
+        return self._written(operation, _read(RemoteProduct), permit, payload)
+
+    def get_plan(self, code: str) -> RemotePlan:
+        """Read one plan; paths carry the code, not the id (billing-api §3)."""
+        operation = Operation("GET", "/plans/{id}", "plans", "plan", code)
+        return self._one(operation, _read(RemotePlan))
+
+    def create_plan(self, payload: dict[str, Any], *, permit: Permit) -> RemotePlan:
+        """Make a plan; the server keeps `plan_code` unique."""
+        operation = Operation("POST", "/plans", "plans", "plan")
+        return self._written(operation, _read(RemotePlan), permit, payload)
+
+    def update_plan(self, code: str, payload: dict[str, Any], *, permit: Permit) -> RemotePlan:
+        """Write the whole plan: what a PUT leaves out may become zero there."""
+        operation = Operation("PUT", "/plans/{id}", "plans", "plan", code)
+        return self._written(operation, _read(RemotePlan), permit, payload)
+
+    # ---------------------------------------------------------------------------- subscriptions
+
+    def list_subscriptions(
+        self, page: int, *, newest_first: bool = False
+    ) -> Page[RemoteSubscription]:
+        """Read one page of subscriptions of any status, oldest first unless told otherwise."""
+        query = {"filter_by": "SubscriptionStatus.All", **_by_age(newest_first=newest_first)}
+        return self._page("subscriptions", page, query, _read(RemoteSubscription))
+
+    def get_subscription(self, zoho_id: str) -> RemoteSubscription:
+        """Read one subscription; where a change waits for the end of its term, that with it."""
+        found = self._subscription("/subscriptions/{id}", zoho_id)
+        if not found.end_of_term:
+            return found
         try:
-            return self._customer(envelope.get("customer"))
+            waiting = self._subscription("/subscriptions/{id}/scheduledchanges", zoho_id)
+        except GoneInZoho:
+            # Nothing waits any more: the term ended between the two calls, and the first is old.
+            return self._subscription("/subscriptions/{id}", zoho_id)
+        scheduled = {"scheduled_plan_code": waiting.plan_code, "scheduled_price": waiting.price}
+        return found.model_copy(update=scheduled)
+
+    def create_subscription(self, payload: dict[str, Any], *, permit: Permit) -> RemoteSubscription:
+        """Make a subscription. Not idempotent: `reference_id` is not unique there."""
+        operation = Operation("POST", "/subscriptions", "subscriptions", "subscription")
+        return self._written(operation, _read(RemoteSubscription), permit, payload)
+
+    def update_subscription(
+        self, zoho_id: str, payload: dict[str, Any], *, permit: Permit
+    ) -> RemoteSubscription:
+        """Change plan and price. The answer says that a change waits, but not which."""
+        operation = Operation(
+            "PUT", "/subscriptions/{id}", "subscriptions", "subscription", zoho_id
+        )
+        return self._written(operation, _read(RemoteSubscription), permit, payload)
+
+    def cancel_subscription(
+        self, zoho_id: str, *, at_end: bool, permit: Permit
+    ) -> RemoteSubscription:
+        """End it with its term (`non_renewing`), or at once (`cancelled`)."""
+        operation = Operation(
+            "POST",
+            "/subscriptions/{id}/cancel",
+            "subscriptions",
+            "subscription",
+            zoho_id,
+            query={"cancel_at_end": "true" if at_end else "false"},
+        )
+        return self._written(operation, _read(RemoteSubscription), permit)
+
+    def reactivate_subscription(self, zoho_id: str, *, permit: Permit) -> RemoteSubscription:
+        """Take back a cancellation at the end of the term; from `non_renewing` only."""
+        operation = Operation(
+            "POST", "/subscriptions/{id}/reactivate", "subscriptions", "subscription", zoho_id
+        )
+        return self._written(operation, _read(RemoteSubscription), permit)
+
+    # --------------------------------------------------------------------------------- invoices
+
+    def list_invoices(self, page: int, *, newest_first: bool = False) -> Page[RemoteInvoice]:
+        """Read one page of invoices of any status, oldest first unless told otherwise."""
+        query = {"filter_by": "Status.All", **_by_age(newest_first=newest_first)}
+        return self._page("invoices", page, query, _read(RemoteInvoice))
+
+    def get_invoice(self, zoho_id: str) -> RemoteInvoice:
+        """Read one invoice with lines and payments, which no index delays."""
+        operation = Operation("GET", "/invoices/{id}", "invoices", "invoice", zoho_id)
+        return self._one(operation, _read(RemoteInvoice))
+
+    def create_invoice(self, payload: dict[str, Any], *, permit: Permit) -> RemoteInvoice:
+        """Make a draft under our own number, which the server keeps unique; mails nobody."""
+        operation = Operation(
+            "POST", "/invoices", "invoices", "invoice", query={**OWN_NUMBER, **UNSENT}
+        )
+        return self._written(operation, _read(RemoteInvoice), permit, payload)
+
+    def update_invoice(
+        self, zoho_id: str, payload: dict[str, Any], *, permit: Permit
+    ) -> RemoteInvoice:
+        """Change an invoice; its lines are those that are sent, and no others."""
+        operation = Operation(
+            "PUT", "/invoices/{id}", "invoices", "invoice", zoho_id, query=OWN_NUMBER
+        )
+        return self._written(operation, _read(RemoteInvoice), permit, payload)
+
+    def open_invoice(self, zoho_id: str, *, permit: Permit) -> None:
+        """Make a draft an issued invoice, by the documented one of three routes; mails nobody."""
+        operation = Operation("POST", "/invoices/{id}/converttoopen", "invoices", path_id=zoho_id)
+        self._calls.write(operation, permit)
+
+    def void_invoice(self, zoho_id: str, *, permit: Permit) -> None:
+        """Void an open invoice. What was paid on it would become the customer's credit."""
+        operation = Operation("POST", "/invoices/{id}/void", "invoices", path_id=zoho_id)
+        self._calls.write(operation, permit)
+
+    def delete_invoice(self, zoho_id: str, *, permit: Permit) -> None:
+        """Delete an invoice; its number is free again."""
+        operation = Operation("DELETE", "/invoices/{id}", "invoices", path_id=zoho_id)
+        self._calls.write(operation, permit)
+
+    # --------------------------------------------------------------------------------- payments
+
+    def get_payment(self, zoho_id: str) -> RemotePayment:
+        """Read one payment with its shares."""
+        operation = Operation("GET", "/payments/{id}", "payments", "payment", zoho_id)
+        return self._one(operation, _read(RemotePayment))
+
+    def create_payment(self, payload: dict[str, Any], *, permit: Permit) -> RemotePayment:
+        """Record a payment. Not idempotent: nothing of a payment is unique there."""
+        operation = Operation("POST", "/payments", "payments", "payment")
+        return self._written(operation, _read(RemotePayment), permit, payload)
+
+    def update_payment(
+        self, zoho_id: str, payload: dict[str, Any], *, permit: Permit
+    ) -> RemotePayment:
+        """Write the whole payment anew: it is applied to the invoices that are sent, no others."""
+        operation = Operation("PUT", "/payments/{id}", "payments", "payment", zoho_id)
+        return self._written(operation, _read(RemotePayment), permit, payload)
+
+    def delete_payment(self, zoho_id: str, *, permit: Permit) -> None:
+        """Take a payment out; its invoices are open again."""
+        operation = Operation("DELETE", "/payments/{id}", "payments", path_id=zoho_id)
+        self._calls.write(operation, permit)
+
+    def list_transactions(self, customer_zoho_id: str, page: int) -> Page[RemoteTransaction]:
+        """Read one page of a customer's transactions, which need the customers' scope.
+
+        :raises ValueError: no customer is named; Zoho would answer with everybody's.
+        """
+        if not customer_zoho_id.strip():
+            raise ValueError("transactions of no customer")
+        query = {"customer_id": customer_zoho_id, "filter_by": "TransactionType.All"}
+        read_row = _read(RemoteTransaction)
+        return self._page("transactions", page, query, read_row, module="customers")
+
+    # ------------------------------------------------------------------- what entities have alike
+
+    def _page[Row](
+        self,
+        name: str,
+        page: int,
+        query: Mapping[str, str],
+        read_row: Callable[[object], Row],
+        *,
+        module: str | None = None,
+    ) -> Page[Row]:
+        paged = {**query, "page": str(page), "per_page": str(ROWS_PER_PAGE)}
+        operation = Operation("GET", f"/{name}", module or name, name, query=paged)
+        return page_of(self._calls.read(operation), name, read_row)
+
+    def _one[Record](self, operation: Operation, read_one: Callable[[object], Record]) -> Record:
+        return read_one(self._calls.read(operation).get(operation.envelope))
+
+    def _written[Record](
+        self,
+        operation: Operation,
+        read_one: Callable[[object], Record],
+        permit: Permit,
+        payload: Mapping[str, Any] | None = None,
+    ) -> Record:
+        envelope = self._calls.write(operation, permit, payload)
+        try:
+            return read_one(envelope.get(operation.envelope))
         except Unavailable:
             # It was done, but as what? Without an id only a proof can tell.
             raise OutcomeUnknown(
                 "Zoho confirmed the write in words that could not be read.", zoho_code=0
             ) from None
 
-    def _write(
-        self, method: str, path: str, path_id: str, payload: dict[str, Any], permit: Permit
-    ) -> dict[str, Any]:
-        if not self._settings.writes:
-            self._quota.never_sent(permit)
-            raise WritesAreOff
-        try:
-            operation = _Operation(
-                method, path, "customers", "customer", path_id=path_id, body=encode_body(payload)
-            )
-            token = self._tokens.current()
-        except BaseException:
-            self._quota.never_sent(permit)
-            raise
-        try:
-            return self._call(operation, token, permit)
-        except Unauthorised:
-            # A newer token for the replay, or the verdict that no token will do.
-            self._tokens.refused(token, operation.module)
-            raise
-
-    # ------------------------------------------------------------------------------------ reads
-
-    def _read(self, operation: _Operation) -> Any:
-        return self._read_envelope(operation).get(operation.envelope)
-
-    def _read_envelope(self, operation: _Operation) -> dict[str, Any]:
-        token = self._tokens.current()
-        try:
-            return self._call(operation, token, self._take_permit())
-        except Unauthorised:
-            token = self._tokens.refused(token, operation.module)
-        try:
-            return self._call(operation, token, self._take_permit())
-        except Unauthorised:
-            self._tokens.refused(token, operation.module)
-            raise
-
-    def _take_permit(self) -> Permit:
-        """Take a permit, sleeping for it at most as long as a Lambda may."""
-        patience = self._timing.longest_sleep_seconds
-        while True:
-            try:
-                return self._quota.take(self._settings.priority)
-            except Throttled as refusal:
-                pause = max(refusal.wait_seconds, SHORTEST_PAUSE_SECONDS)
-                if pause > patience:
-                    raise
-                self._clock.sleep(pause)
-                patience -= pause
-
-    # --------------------------------------------------------------------------------- one call
-
-    def _call(self, operation: _Operation, token: AccessToken, permit: Permit) -> dict[str, Any]:
-        """Make the call and settle its permit, whatever comes; give the envelope of a success."""
-        started = self._clock.monotonic()
-        response: httpx.Response | None = None
-        envelope: dict[str, Any] = {}
-        try:
-            response = self._http.send(self._request(operation, token, permit))
-            envelope = _envelope(response)
-            failure = classify_answer(
-                response.status_code,
-                _code(envelope),
-                is_write=operation.is_write,
-                field=field_named_in(envelope.get("message")),
-            )
-        except NothingLeft as stall:
-            self._quota.never_sent(permit)
-            self._log(operation, "never_sent", None, started)
-            if operation.is_write:
-                raise NeverSent(
-                    "The call did not leave: Zoho could not be reached in time.", late=stall.late
-                ) from None
-            raise Unavailable("Zoho could not be reached.") from None
-        except httpx.RequestError:
-            failure = _lost(operation)
-        except BaseException:
-            # Nobody knows how far it came: as long as Zoho may count it, it stays taken.
-            self._quota.answered(permit, readable=False)
-            raise
-
-        if isinstance(failure, GoneInZoho) and not operation.path_id:
-            failure = _nothing_to_be_gone(failure)
-        if isinstance(failure, NotNow):
-            failure = self._slow_down(failure, permit, response)
-        readable = failure is None or isinstance(failure, Rejected | GoneInZoho)
-        self._quota.answered(permit, readable=readable)
-        if readable:
-            self._tokens.accepted(token, operation.module)
-        self._log(operation, "answered" if response else "lost", failure, started, response)
-        if failure is not None:
-            raise failure
-        return envelope
-
-    def _request(self, operation: _Operation, token: AccessToken, permit: Permit) -> httpx.Request:
-        host = (self._settings.api_url or token.api_domain).rstrip("/")
-        headers = {"Authorization": f"Zoho-oauthtoken {token.value}"}
-        if operation.for_organisation:
-            headers[ORGANISATION_HEADER] = self._settings.organisation_id
-        if operation.body is not None:
-            headers["Content-Type"] = "application/json;charset=UTF-8"
-        return self._http.build_request(
-            operation.method,
-            f"{host}/billing/v1{operation.url_path}",
-            params=dict(operation.query),
-            headers=headers,
-            content=operation.body,
-            extensions={
-                "send_by": permit.send_by,
-                "deadline_seconds": self._timing.http_deadline_seconds,
-            },
-        )
-
-    def _slow_down(
-        self, refusal: NotNow, permit: Permit, response: httpx.Response | None
-    ) -> NotNow:
-        """Teach the 429 to all workers, and say how long it makes this one wait."""
-        header = response.headers.get("Retry-After", "") if response is not None else ""
-        wait_seconds = self._quota.throttled(
-            permit,
-            refusal.zoho_code,
-            # The other form, a date, was never seen from Zoho: our own rules do then.
-            retry_after_seconds=float(header) if header.isdecimal() else None,
-        )
-        if isinstance(refusal, QuotaExhausted):
-            resume_at = self._clock.now() + timedelta(seconds=wait_seconds)
-        else:
-            resume_at = None
-        return type(refusal)(
-            refusal.sentence,
-            wait_seconds=wait_seconds,
-            reason=refusal.reason,
-            resume_at=resume_at,
-            http_status=refusal.http_status,
-            zoho_code=refusal.zoho_code,
-        )
-
-    def _log(
-        self,
-        operation: _Operation,
-        outcome: str,
-        failure: CallFailed | None,
-        started: float,
-        response: httpx.Response | None = None,
-    ) -> None:
-        LOGGER.info(
-            "zoho call",
-            extra={
-                "method": operation.method,
-                "path": operation.path,
-                "outcome": outcome,
-                "failure": None if failure is None else type(failure).__name__,
-                "http_status": None if response is None else response.status_code,
-                "zoho_code": None if failure is None else failure.zoho_code,
-                "ms": round((self._clock.monotonic() - started) * 1000),
-            },
-        )
+    def _subscription(self, path: str, zoho_id: str) -> RemoteSubscription:
+        operation = Operation("GET", path, "subscriptions", "subscription", zoho_id)
+        return self._one(operation, _read(RemoteSubscription))
 
     def _customer(self, row: object) -> RemoteCustomer:
         if not isinstance(row, dict):
             raise Unavailable("Zoho's answer holds no customer.")
         try:
-            return RemoteCustomer.read(row, self._settings.account_number_label)
+            return RemoteCustomer.read(row, self._account_number_label)
         except ValidationError as error:
-            raise _unreadable(error) from None
+            raise unreadable(error) from None
 
 
-def encode_body(payload: Mapping[str, Any]) -> bytes:
-    """Write the payload as strict UTF-8 JSON without nulls; amounts become numeric strings.
-
-    Zoho refuses a null in a typed field, and takes numbers as strings (billing-api §1.3, §3).
-
-    :raises Rejected: for text that is no Unicode (a lone surrogate) and for amounts that are no
-        numbers, naming the field. It is Zoho's refusal foreseen: the caller's intent is open, and
-        is closed as for any other refusal.
-    """
-    kept = {name: _without_nulls(value) for name, value in payload.items() if value is not None}
-    for name, value in kept.items():
-        try:
-            _to_json(value).encode()
-        except ValueError:  # UnicodeEncodeError is one
-            raise Rejected(
-                f"The value of {name} cannot be written as JSON text.", field=name
-            ) from None
-    return _to_json(kept).encode()
+def _by_age(*, newest_first: bool) -> dict[str, str]:
+    """Ask for the order of making; pages shift least under rows that are added at the end."""
+    return {"sort_column": "created_time", "sort_order": "D" if newest_first else "A"}
 
 
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _without_nulls(item) for name, item in value.items() if item is not None}
-    if isinstance(value, list | tuple):
-        return [_without_nulls(item) for item in value if item is not None]
-    return value
-
-
-def _to_json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_amount)
-
-
-def _amount(value: object) -> str:
-    if isinstance(value, Decimal) and value.is_finite():
-        return format(value, "f")
-    raise ValueError("neither text nor a finite amount")
-
-
-def _envelope(response: httpx.Response) -> dict[str, Any]:
-    """Read the body; anything but a JSON object (HTML, truncated, a NaN) is an empty one."""
-    try:
-        body = json.loads(response.content, parse_float=Decimal, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(name)
-
-
-def _code(envelope: Mapping[str, Any]) -> int | None:
-    """Read the body's code, which may be a number or its digits."""
-    code = envelope.get("code")
-    if isinstance(code, int) and not isinstance(code, bool):
-        return code
-    if isinstance(code, str) and code.isdecimal() and code.isascii():
-        return int(code)
-    return None
-
-
-def _lost(operation: _Operation) -> CallFailed:
-    if operation.is_write:
-        return OutcomeUnknown("Zoho's answer to a write was lost.")
-    return Unavailable("Zoho did not answer in time.")
-
-
-def _nothing_to_be_gone(failure: GoneInZoho) -> CallFailed:
-    """Read «does not exist» for a call that named no id."""
-    if failure.zoho_code == DOES_NOT_EXIST:
-        # Something that the body refers to: a tax, a currency, ...
-        return Rejected(
-            "Zoho does not know something that the record refers to.",
-            http_status=failure.http_status,
-            zoho_code=failure.zoho_code,
-        )
-    return Misconfigured(
-        "Zoho does not know this address: is the data centre right?",
-        code="wrong_api_url",
-        http_status=failure.http_status,
-        zoho_code=failure.zoho_code,
-    )
-
-
-def _rows(rows: object) -> list[Any]:
-    if not isinstance(rows, list):
-        raise Unavailable("Zoho's answer holds no list.")
-    return rows
-
-
-def _parse_row[Model: BaseModel](model: type[Model], row: object) -> Model:
-    try:
-        return model.model_validate(row)
-    except ValidationError as error:
-        raise _unreadable(error) from None
-
-
-def _unreadable(error: ValidationError) -> Unavailable:
-    """Name the fields that cannot be read, never their values."""
-    fields = sorted({str(problem["loc"][0]) for problem in error.errors() if problem["loc"]})
-    return Unavailable(f"Zoho's answer cannot be read: {', '.join(fields) or 'not an object'}.")
+def _read[Record: BaseModel](model: type[Record]) -> Callable[[object], Record]:
+    return lambda row: read_as(model, row)
