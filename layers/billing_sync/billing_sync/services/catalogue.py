@@ -218,8 +218,9 @@ class PlanRules(EntityRules):
         return plan_differences(figures, remote.body)
 
     def fields_differ(self, source: Source, remote: Remote) -> list[str]:
-        """Compare these, and name, product and tax."""
-        return plan_field_differences(source.payload, source.figures, remote.body)
+        """Compare these, and name and tax. Its product is given once: no update changes it."""
+        differing = plan_field_differences(source.payload, source.figures, remote.body)
+        return [name for name in differing if name != "product_id"]
 
     def masked(self, write: Write) -> dict[str, Any]:
         """Show the whole of it: nothing in a price list is personal."""
