@@ -40,11 +40,11 @@ class FakeTokens(Tokens):
             minted_at=self._clock.now(),
         )
 
-    def accepted(self, token: AccessToken, module: str) -> None:
-        self.taken_for.append((token.generation, module))
+    def accepted(self, token: AccessToken, scope: str) -> None:
+        self.taken_for.append((token.generation, scope))
 
-    def refused(self, token: AccessToken, module: str) -> AccessToken:
-        self.refusals.append((token.generation, module))
+    def refused(self, token: AccessToken, scope: str) -> AccessToken:
+        self.refusals.append((token.generation, scope))
         self._generation = max(self._generation, token.generation + 1)
         return self.current()
 

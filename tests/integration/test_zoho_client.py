@@ -253,6 +253,25 @@ def test_a_missing_scope_stops_the_run_and_mints_one_token_for_nothing(
     assert len(zoho.control.log(operation="mint_token")) == 2
 
 
+def test_a_scope_to_read_that_is_there_does_not_hide_one_to_write_that_is_not(
+    hire: Hire, zoho: RunningFake
+) -> None:
+    worker = hire(
+        credentials=ZohoCredentials(READER.client_id, READER.client_secret, READER.refresh_token),
+        priority=Priority.TRIGGER,
+    )
+    with pytest.raises(Unauthorised):
+        worker.billing.create_customer(ANN, permit=permit(worker))
+    worker.billing.list_customers(1)
+
+    with pytest.raises(Misconfigured) as caught:
+        worker.billing.create_customer(ANN, permit=permit(worker))
+
+    assert caught.value.code == "missing_scope"
+    assert "customers.CREATE" in caught.value.sentence
+    assert len(zoho.control.log(operation="mint_token")) == 2
+
+
 @pytest.mark.parametrize("part", ["client_id", "client_secret", "refresh_token"])
 def test_wrong_credentials_are_named_and_asked_once(
     hire: Hire, zoho: RunningFake, part: str

@@ -30,15 +30,15 @@ class Tokens(Protocol):
         :raises Misconfigured: when the credentials are wrong.
         """
 
-    def accepted(self, token: AccessToken, module: str) -> None:
-        """Note that Zoho took `token` for a call of `module`: its scope is there."""
+    def accepted(self, token: AccessToken, scope: str) -> None:
+        """Note that Zoho took `token` for a call that needs `scope` (`invoices.READ`)."""
 
-    def refused(self, token: AccessToken, module: str) -> AccessToken:
-        """Zoho answered 401 for `token` in a module's call: give a newer one, minting if need be.
+    def refused(self, token: AccessToken, scope: str) -> AccessToken:
+        """Zoho answered 401 to a call that needs `scope`: give a newer token, minting if need be.
 
         :raises TokenRefused: as `current`.
-        :raises Misconfigured: when a token younger than 60 s is refused again for this module: a
-            missing scope, since Zoho answers both with code 57.
+        :raises Misconfigured: when a token younger than 60 s is refused again for this scope: it
+            is missing, since Zoho answers both with code 57.
         """
 
 

@@ -80,29 +80,29 @@ class SharedToken(Tokens):
                 return self._token
             return self._obtain(above=0)
 
-    def accepted(self, token: AccessToken, module: str) -> None:
-        """Forget the module's refusals: a later one means another dead token, not the scope."""
-        if module in self._refused:
+    def accepted(self, token: AccessToken, scope: str) -> None:
+        """Forget the scope's refusals: a later one means another dead token, not the scope."""
+        if scope in self._refused:
             with self._lock:
-                before = self._refused.get(module)
+                before = self._refused.get(scope)
                 if before is not None and before[0] < token.generation:
-                    del self._refused[module]
+                    del self._refused[scope]
 
-    def refused(self, token: AccessToken, module: str) -> AccessToken:
+    def refused(self, token: AccessToken, scope: str) -> AccessToken:
         """Give a token newer than the refused one: another worker's, or a new one.
 
         Dead token and missing scope look the same (401, code 57). A token that was minted because
-        this module's call was refused, and is refused for it again, lacks the scope.
+        this scope's call was refused, and is refused for it again, lacks it.
         """
         with self._lock:
-            before = self._refused.get(module)
+            before = self._refused.get(scope)
             now = self._clock.monotonic()
-            self._refused[module] = (token.generation, now)
+            self._refused[scope] = (token.generation, now)
             if before is not None:
                 generation, moment = before
                 if generation < token.generation and now - moment < self._young_seconds:
                     raise Misconfigured(
-                        f"Zoho refuses a new token for {module}: the scope is missing.",
+                        f"Zoho refuses a new token for {scope}: the scope is missing.",
                         code="missing_scope",
                         http_status=401,
                     )
