@@ -17,6 +17,8 @@ CONFIRMABLE: Final[dict[str, str]] = {
     ),
     "prices_inclusive": "Zoho takes the prices of plans and items as including VAT.",
     "prices_exclusive": "Zoho takes the prices of plans and items as excluding VAT.",
+    "tax_rounding_per_line": "Zoho rounds tax for each line of a document.",
+    "tax_rounding_per_document": "Zoho rounds tax once for the whole document.",
     "display_names_unique": (
         "«Allow duplicates for customer display name» is off (Settings, Customers): Zoho itself"
         " refuses a second customer of one name."

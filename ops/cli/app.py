@@ -103,6 +103,7 @@ def confirm(
     wanted = read.one_of("ITEM", items, list(CONFIRMABLE))
     for one, other in (
         ("prices_inclusive", "prices_exclusive"),
+        ("tax_rounding_per_line", "tax_rounding_per_document"),
         ("display_names_unique", "display_names_may_repeat"),
     ):
         if one in wanted and other in wanted:

@@ -35,6 +35,7 @@ _CONFIRMED: Final = (
     "notifications_off",
     "excess_payments_off",
     "prices_inclusive",
+    "tax_rounding_per_line",
     "display_names_may_repeat",
 )
 

@@ -31,7 +31,7 @@ below can be copied as it stands, after:
 Send the customers: red at first, since customer 7 needs a person
   billing-sync preflight
   billing-sync confirm notifications_off excess_payments_off prices_inclusive \\
-    display_names_may_repeat --by me
+    tax_rounding_per_line display_names_may_repeat --by me
   billing-sync backfill
   billing-sync backfill --apply
   billing-sync show customer CT-2025-00009

@@ -2,16 +2,28 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import override
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import NoReturn, override
 
-from billing_sync.domain.remote import CustomerPage, Organisation
+from billing_sync.domain.errors import GoneInZoho
+from billing_sync.domain.remote import (
+    CustomerPage,
+    Organisation,
+    RemoteInvoice,
+    RemotePayment,
+    RemotePlan,
+    RemoteProduct,
+    RemoteSubscription,
+    Tax,
+)
 from billing_sync.domain.states import EntityType
 from billing_sync.domain.steps import BackfillInput, Finding, Only, Phase
 from billing_sync.ports import (
     Executions,
     OrganisationFacts,
     OrganisationReads,
+    Page,
     Run,
     RunCalls,
     RunFiles,
@@ -24,6 +36,11 @@ from billing_sync.ports import (
 )
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+SOUTH_AFRICA = (
+    Tax(tax_id="201", name="Standard Rate", percentage=Decimal(15)),
+    Tax(tax_id="203", name="Zero Rate", percentage=Decimal(0)),
+    Tax(tax_id="205", name="Exempt", percentage=Decimal(0)),
+)
 IN_ORDER = TablesReport(findings=(), unusable=frozenset())
 
 
@@ -36,6 +53,8 @@ class FakeSourceCheck(SourceCheck):
     log_findings: list[Finding] = field(default_factory=list)
     source_findings: tuple[Finding, ...] = ()
     rows: dict[str, int] = field(default_factory=lambda: {"customers": 15})
+    taxed: dict[str, int] = field(default_factory=dict)
+    paid_by: dict[tuple[str, str], int] = field(default_factory=dict)
     status_findings: list[Finding] = field(default_factory=list)
     impossible_field: str | None = None
     asked: list[str] = field(default_factory=list)
@@ -55,7 +74,7 @@ class FakeSourceCheck(SourceCheck):
     @override
     def source(self, phases: Sequence[Phase]) -> SourceReport:
         self.asked.append("source")
-        return SourceReport(self.source_findings, self.rows)
+        return SourceReport(self.source_findings, self.rows, self.taxed, self.paid_by)
 
     @override
     def status_columns(self, phases: Sequence[Phase]) -> list[Finding]:
@@ -152,13 +171,29 @@ class FakeExecutions(Executions):
 class FakeOrganisationFacts(OrganisationFacts):
     def __init__(self, *confirmed: str) -> None:
         self.confirmed_items = set(confirmed)
+        self.confirmed_since: dict[str, tuple[str, datetime]] = {}
         self.learnt: list[tuple[str, str, str]] = []
+        self.money: tuple[int, tuple[Tax, ...]] | None = None
+        self.day: date | None = None
 
-    def learn(self, name: str, currency_code: str, time_zone: str) -> None:
+    @override
+    def learn(
+        self,
+        name: str,
+        currency_code: str,
+        time_zone: str,
+        *,
+        price_precision: int = 2,
+        taxes: Sequence[Tax] = (),
+    ) -> None:
         self.learnt.append((name, currency_code, time_zone))
+        self.money = (price_precision, tuple(taxes))
+
+    def calendar(self) -> date | None:
+        return self.day
 
     def confirmed(self) -> Mapping[str, tuple[str, datetime]]:
-        return dict.fromkeys(self.confirmed_items, ("Thandi", NOW))
+        return dict.fromkeys(self.confirmed_items, ("Thandi", NOW)) | self.confirmed_since
 
 
 class FakeOrganisationReads(OrganisationReads):
@@ -169,6 +204,8 @@ class FakeOrganisationReads(OrganisationReads):
         self.page = CustomerPage(rows=(), has_more=False)
         self.organisations_fail: list[Exception] = []
         self.customers_fail: list[Exception] = []
+        self.found_taxes = list(SOUTH_AFRICA)
+        self.module_failures: dict[str, Exception] = {}
         self.calls: list[str] = []
 
     def organisations(self) -> list[Organisation]:
@@ -182,6 +219,43 @@ class FakeOrganisationReads(OrganisationReads):
         if self.customers_fail:
             raise self.customers_fail.pop(0)
         return self.page
+
+    def taxes(self) -> list[Tax]:
+        self._asked("taxes")
+        return self.found_taxes
+
+    @override
+    def list_products(self, page: int) -> Page[RemoteProduct]:
+        self._asked("products")
+        return Page((), has_more=False)
+
+    @override
+    def get_plan(self, code: str) -> RemotePlan:
+        self._asked("plans")
+        self._not_there()
+
+    @override
+    def list_subscriptions(self, page: int) -> Page[RemoteSubscription]:
+        self._asked("subscriptions")
+        return Page((), has_more=False)
+
+    @override
+    def list_invoices(self, page: int) -> Page[RemoteInvoice]:
+        self._asked("invoices")
+        return Page((), has_more=False)
+
+    @override
+    def get_payment(self, zoho_id: str) -> RemotePayment:
+        self._asked("payments")
+        self._not_there()
+
+    def _asked(self, module: str) -> None:
+        self.calls.append(module)
+        if module in self.module_failures:
+            raise self.module_failures[module]
+
+    def _not_there(self) -> NoReturn:
+        raise GoneInZoho("Zoho does not know this id any more.")
 
 
 class FakeSnapshotCounts(SnapshotCounts):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,11 +14,12 @@ from billing_sync.adapters.postgres.runs import PostgresRuns
 from billing_sync.adapters.postgres.schema_check import PostgresSourceCheck
 from billing_sync.adapters.postgres.snapshots import PostgresSnapshots
 from billing_sync.adapters.zoho.oauth import ZohoCredentials
+from billing_sync.config import SyncSettings
 from billing_sync.domain.errors import Misconfigured
 from billing_sync.domain.steps import Execution, PreflightAnswer, PreflightEvent, Severity
 from billing_sync.domain.timing import Timing
 from billing_sync.ports import Priority
-from billing_sync.services.preflight import Preflight, PreflightDatabase
+from billing_sync.services.preflight import MoneySettings, Preflight, PreflightDatabase
 from billing_sync.services.zoho_check import PreflightZoho
 from ops.fake_zoho import Credential, FakeZohoConfig, RunningFake, running_fake_zoho
 from ops.local_stack.postgres import APPLICATION_ROLE, OWNER_ROLE, Database
@@ -28,7 +30,15 @@ from tests.world import MemoryTokenStore
 TIMING = Timing(scale=100)
 FIRST = Execution(arn="arn:aws:states:::execution:backfill:first", name="first")
 SECOND = Execution(arn="arn:aws:states:::execution:backfill:second", name="second")
-CONFIRMED = ("notifications_off", "excess_payments_off", "prices_inclusive", "display_names_unique")
+CONFIRMED = (
+    "notifications_off",
+    "excess_payments_off",
+    "prices_inclusive",
+    "tax_rounding_per_line",
+    "display_names_unique",
+)
+ALL_PHASES = ("customers", "subscriptions", "invoices", "payments")
+SETTINGS = SyncSettings()
 WRITTEN = ("runs", "findings", "organisations", "records", "zoho_sync_logs", "intents")
 
 CUSTOMERS_ONLY = Credential(
@@ -78,6 +88,12 @@ class Stage:
             SystemClock(),
             TIMING,
             **{
+                "money": MoneySettings(
+                    SETTINGS.prices,
+                    SETTINGS.rounding,
+                    SETTINGS.tax_settings,
+                    SETTINGS.payment_ways,
+                ),
                 "organisation_id": ORGANISATION,
                 "writes": True,
                 "is_real_zoho": False,
@@ -181,7 +197,24 @@ def test_what_is_confirmed_is_read_from_the_database(stage: Stage) -> None:
     assert stage(input={"mode": "apply"}, execution=FIRST).error == "PreflightRefused"
 
     stage.organisations.confirm(("prices_exclusive",), by="Sipho")
+    assert "prices_contradict" in blocking(stage(check_only=True))
+
+    stage.organisations.confirm(("prices_inclusive",), by="Thandi")
     assert stage(input={"mode": "apply"}, execution=FIRST).next == "go"
+
+
+def test_all_phases_read_each_module_once_and_learn_the_taxes(stage: Stage) -> None:
+    answer = stage(input={"mode": "apply", "phases": ALL_PHASES}, execution=FIRST)
+
+    assert (answer.next, answer.phases) == ("go", ALL_PHASES)
+    calls = [entry.path for entry in stage.zoho.control.log() if entry.is_api_call]
+    assert len(calls) == 8
+    assert stage.organisations.price_precision() == 2
+    assert [(tax.name, tax.percentage) for tax in stage.organisations.taxes()] == [
+        ("Standard Rate", Decimal(15)),
+        ("Zero Rate", Decimal(0)),
+        ("Exempt", Decimal(0)),
+    ]
 
 
 # ----------------------------------------------------------------------------------------- lock
@@ -310,9 +343,10 @@ def test_everything_that_is_wrong_is_said_at_once_and_the_run_does_not_start(
         "confirm_notifications",
         "confirm_excess_payments",
         "confirm_prices",
+        "confirm_tax_rounding",
         "confirm_display_names",
     ]
     assert (refused.next, refused.error) == ("refused", "PreflightRefused")
     assert refused.why is not None
-    assert refused.why.endswith("(and 10 more; see billing-sync preflight)")
+    assert refused.why.endswith("(and 11 more; see billing-sync preflight)")
     assert set(stage.written().values()) == {0}

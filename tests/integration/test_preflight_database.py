@@ -8,6 +8,7 @@ from sqlalchemy import Engine, text
 
 from billing_sync.adapters.postgres.engine import make_engine, make_url
 from billing_sync.adapters.postgres.schema_check import PostgresSourceCheck
+from billing_sync.domain.ownership import Ownership, RecurringInvoicesOwner
 from billing_sync.domain.source_contract import VIEWS
 from billing_sync.domain.steps import Finding, Only, Phase, Severity
 from ops.local_stack.postgres import (
@@ -21,6 +22,23 @@ from tests.conftest import SOURCE_VIEWS
 
 ORGANISATION = "60098765432"
 CUSTOMERS = (Phase.CUSTOMERS,)
+
+SOME_OF_EACH = (
+    """INSERT INTO customer_services (id, customer_id, package_id, monthly_price,
+                                      price_includes_tax, status)
+       SELECT n, 1, (SELECT min(id) FROM service_packages), 459, n <> 2, 'active'
+       FROM generate_series(1, 3) AS n""",
+    """INSERT INTO customer_invoices (id, customer_id, invoice_number, invoice_type, invoice_date,
+                                      due_date, subtotal, tax_amount, total_amount, status)
+       VALUES (1, 1, 'INV-1', 'recurring', '2026-01-01', '2026-01-08', 399.13, 59.87, 459, 'sent'),
+              (2, 1, 'INV-2', 'installation', '2026-01-01', '2026-01-08', 100, 0, 100, 'sent')""",
+    """INSERT INTO payment_transactions (transaction_id, provider, amount, status, payment_method,
+                                         customer_id)
+       VALUES ('T1', 'netcash', 459, 'completed', 'eft', 1),
+              ('T2', 'netcash', 459, 'completed', 'eft', 1),
+              ('T3', 'paypal', 459, 'completed', NULL, 1),
+              ('T4', 'snapscan', 459, 'failed', 'qr', 1)""",
+)
 
 KNOWN_RECORDS = """
     INSERT INTO billing_sync.records (organisation_id, entity_type, entity_id)
@@ -462,6 +480,51 @@ def test_an_unknown_account_type_is_a_warning_and_is_cut(
     assert (finding.severity, finding.count) == (Severity.WARNING, 3)
     assert "x" * 40 + "…" in finding.sentence
     assert "x" * 41 not in finding.sentence
+
+
+def test_what_holds_tax_and_how_was_paid_is_counted(check: PostgresSourceCheck, as_: As) -> None:
+    as_.application(*SOME_OF_EACH)
+
+    report = check.source(tuple(Phase))
+
+    assert report.taxed == {"packages": 10, "services": 2, "invoices": 1}
+    assert report.paid_by == {("netcash", "eft"): 2, ("paypal", ""): 1}
+
+
+def test_types_of_invoices_are_read_by_who_raises_them(engine: Engine, as_: As) -> None:
+    as_.application(*SOME_OF_EACH)
+
+    def said(owner: RecurringInvoicesOwner) -> str:
+        check = PostgresSourceCheck(
+            engine, ORGANISATION, status_columns=True, ownership=Ownership(owner)
+        )
+        [sentence] = [
+            one.sentence
+            for one in check.source(CUSTOMERS).findings
+            if one.sentence.startswith("invoices.invoice_type")
+        ]
+        return sentence
+
+    assert said(RecurringInvoicesOwner.ZOHO) == (
+        "invoices.invoice_type: installation 1 (one-off, and ours), recurring 1 (recurring: raised"
+        " by Zoho from the subscription's start on)."
+    )
+    assert "recurring 1 (recurring, and ours)" in said(RecurringInvoicesOwner.APPLICATION)
+
+
+def test_a_fault_that_fails_one_record_alone_stops_no_run(
+    check: PostgresSourceCheck, as_: As
+) -> None:
+    as_.application(*SOME_OF_EACH)
+    as_.view("invoices", replace="i.due_date,", by="nullif(i.due_date, i.due_date) AS due_date,")
+    as_.view("services", replace="s.customer_id,", by="NULL::bigint AS customer_id,")
+
+    found = [one for one in check.source(tuple(Phase)).findings if one.code == "null"]
+
+    assert {(one.sentence.partition(" ")[0], one.severity) for one in found} == {
+        ("services.customer_id", Severity.BLOCKING),
+        ("invoices.due_date", Severity.WARNING),
+    }
 
 
 # -------------------------------------------------------------------------------- status columns

@@ -1,13 +1,15 @@
 """What preflight answers, with a world that says what it is told."""
 
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from billing_sync.domain.errors import Misconfigured, Throttled, TokenRefused, Unavailable
-from billing_sync.domain.remote import CustomerPage, Organisation, RemoteCustomer
+from billing_sync.config import SyncSettings
+from billing_sync.domain.errors import Misconfigured, Rejected, Throttled, TokenRefused, Unavailable
+from billing_sync.domain.remote import CustomerPage, Organisation, RemoteCustomer, Tax
 from billing_sync.domain.steps import (
     BackfillInput,
     Execution,
@@ -16,12 +18,15 @@ from billing_sync.domain.steps import (
     PreflightEvent,
     Severity,
 )
+from billing_sync.domain.tax import Prices, Rounding
 from billing_sync.domain.timing import Timing
 from billing_sync.ports import RunFiles, TablesReport
-from billing_sync.services.preflight import Preflight, PreflightDatabase
+from billing_sync.services.preflight import MoneySettings, Preflight, PreflightDatabase
 from billing_sync.services.zoho_check import PreflightZoho
 from tests.fakes.clock import FakeClock
 from tests.fakes.preflight import (
+    NOW,
+    SOUTH_AFRICA,
     FakeExecutions,
     FakeOrganisationFacts,
     FakeOrganisationReads,
@@ -40,7 +45,18 @@ ORGANISATION = Organisation(
     time_zone="Africa/Johannesburg",
 )
 API_HOST = "https://www.zohoapis.test"
-CONFIRMED = ("notifications_off", "excess_payments_off", "prices_inclusive", "display_names_unique")
+CONFIRMED = (
+    "notifications_off",
+    "excess_payments_off",
+    "prices_inclusive",
+    "tax_rounding_per_line",
+    "display_names_unique",
+)
+ALL_PHASES = {"phases": ["customers", "subscriptions", "invoices", "payments"]}
+SETTINGS = SyncSettings()
+MONEY = MoneySettings(
+    SETTINGS.prices, SETTINGS.rounding, SETTINGS.tax_settings, SETTINGS.payment_ways
+)
 FIRST = Execution(arn="arn:aws:states:::execution:backfill:first", name="first")
 SECOND = Execution(arn="arn:aws:states:::execution:backfill:second", name="second")
 
@@ -64,6 +80,7 @@ class World:
     credentials_failure: Misconfigured | None = None
     settings: dict[str, Any] = field(
         default_factory=lambda: {
+            "money": MONEY,
             "organisation_id": ORGANISATION.organisation_id,
             "writes": True,
             "is_real_zoho": False,
@@ -139,6 +156,7 @@ def test_with_everything_in_order_the_run_begins(world: World) -> None:
     assert answer.phases == ("customers",)
     assert world.runs.runs["first"].execution_arn == FIRST.arn
     assert world.organisations.learnt == [("Demo Telecoms", "ZAR", "Africa/Johannesburg")]
+    assert world.organisations.money == (2, SOUTH_AFRICA)
     assert answer.counts == {"note": 2}
 
 
@@ -171,7 +189,7 @@ def test_findings_of_one_code_are_kept_as_one(world: World) -> None:
 SAID_OF = {
     "unknown phase": (
         {"phases": ["customers", "payers"]},
-        "phases.1: must be one of 'customers'.",
+        "phases.1: must be one of 'customers', 'subscriptions', 'invoices' or 'payments'.",
     ),
     "no phase": ({"phases": []}, "phases: must not be empty."),
     "unknown mode": ({"mode": "force"}, "mode: must be one of 'plan' or 'apply'."),
@@ -300,6 +318,7 @@ def test_a_person_sees_everything_at_once_and_nothing_is_written(world: World) -
                 "confirm_notifications",
                 "confirm_excess_payments",
                 "confirm_prices",
+                "confirm_tax_rounding",
                 "confirm_display_names",
             ),
             Severity.CONFIRM,
@@ -521,7 +540,15 @@ def test_the_days_calls_are_told_beside_what_the_customers_may_take(world: World
     world.check.rows = {"customers": 450}
 
     assert the("day_quota", world.look()).sentence == (
-        "1000 of the day's 1000 calls are left. Customers who are all new take about 456."
+        "1000 of the day's 1000 calls are left. The customers here take about 456, if all are new."
+    )
+
+
+def test_of_other_phases_each_is_counted_with_its_writes_and_its_pages(world: World) -> None:
+    world.check.rows = {"customers": 450, "services": 10, "invoices": 30, "payments": 25}
+
+    assert the("day_quota", world.look(ALL_PHASES)).sentence.endswith(
+        "The customers, services, invoices and payments here take about 580, if all are new."
     )
 
 
@@ -568,6 +595,7 @@ def test_the_organisation_is_shown_with_its_customers_where_that_is_cheap(
         ("notifications_off", "confirm_notifications"),
         ("excess_payments_off", "confirm_excess_payments"),
         ("prices_inclusive", "confirm_prices"),
+        ("tax_rounding_per_line", "confirm_tax_rounding"),
         ("display_names_unique", "confirm_display_names"),
     ],
 )
@@ -583,16 +611,188 @@ def test_what_nobody_confirmed_stops_applying_and_says_the_command(
     assert code in [one.code for one in world.runs.kept["first"]]
 
 
-@pytest.mark.parametrize("answered", ["prices_exclusive", "display_names_may_repeat"])
-def test_either_answer_to_a_question_will_do(world: World, answered: str) -> None:
-    other = {
-        "prices_exclusive": "prices_inclusive",
-        "display_names_may_repeat": "display_names_unique",
-    }[answered]
-    world.organisations.confirmed_items.remove(other)
-    world.organisations.confirmed_items.add(answered)
+def test_either_answer_about_names_will_do(world: World) -> None:
+    world.organisations.confirmed_items.remove("display_names_unique")
+    world.organisations.confirmed_items.add("display_names_may_repeat")
 
     assert world.start({"mode": "apply"}).next == "go"
+
+
+@pytest.mark.parametrize(
+    ("configured", "wanted", "other", "code", "said"),
+    [
+        (
+            {"prices": Prices.EXCLUSIVE},
+            "prices_exclusive",
+            "prices_inclusive",
+            "prices_contradict",
+            "PricesInZoho is exclusive, and Thandi confirmed prices_inclusive on 2026-03-01.",
+        ),
+        (
+            {"rounding": Rounding.DOCUMENT},
+            "tax_rounding_per_document",
+            "tax_rounding_per_line",
+            "tax_rounding_contradicts",
+            "TaxRounding is entity_level, and Thandi confirmed tax_rounding_per_line on 2026-03-01.",
+        ),
+    ],
+)
+def test_what_was_confirmed_must_be_what_is_configured(
+    world: World, configured: dict[str, Any], wanted: str, other: str, code: str, said: str
+) -> None:
+    world.settings["money"] = replace(MONEY, **configured)
+
+    against = the(code, world.look())
+    assert (against.severity, against.sentence) == (Severity.BLOCKING, said)
+    assert f"billing-sync confirm {wanted}" in against.what_to_do
+    assert world.start({"mode": "plan"}).error == "PreflightRefused"
+
+    # The latest word counts, whichever it is.
+    world.organisations.confirmed_since[wanted] = ("Lindiwe", NOW + timedelta(days=1))
+    assert world.start({"mode": "apply"}).next == "go"
+    world.organisations.confirmed_since[other] = ("Thandi", NOW + timedelta(days=2))
+    assert code in severities(world.look())
+
+
+# ------------------------------------------------------------------------------------ the modules
+
+
+def test_customers_alone_ask_for_no_other_module(world: World) -> None:
+    world.start()
+
+    assert world.api.calls == ["organisations", "taxes", "customers page 1"]
+
+
+def test_a_phase_asks_for_its_modules_and_for_those_of_its_parents(world: World) -> None:
+    assert world.start({"phases": ["invoices"]}).next == "go"
+
+    assert world.api.calls[3:] == ["products", "plans", "subscriptions", "invoices"]
+
+
+def test_a_module_that_the_token_may_not_read_is_named_and_hides_no_other(world: World) -> None:
+    refused = Misconfigured("Refused.", code="missing_scope")
+    world.api.module_failures = {"plans": refused, "payments": refused}
+
+    answer = world.look(ALL_PHASES)
+
+    assert [one.sentence for one in answer.findings if one.code == "missing_scope"] == [
+        f"The token may not read the {module}: the scope ZohoSubscriptions.{module}.READ is"
+        " missing."
+        for module in ("plans", "payments")
+    ]
+    assert severities(answer)["missing_scope"] is Severity.BLOCKING
+
+
+def test_an_id_that_zoho_calls_invalid_is_an_answer_as_well(world: World) -> None:
+    world.api.module_failures = {"payments": Rejected("Zoho refuses it.", zoho_code=2)}
+
+    assert world.start({**ALL_PHASES, "mode": "apply"}).next == "go"
+
+
+def test_without_calls_left_no_further_module_is_asked_for(world: World) -> None:
+    world.api.module_failures = {"plans": Throttled("Blocked.", wait_seconds=60, reason="blocked")}
+
+    assert severities(world.look(ALL_PHASES))["zoho_not_now"] is Severity.BLOCKING
+    assert world.api.calls[-1] == "plans"
+
+
+# -------------------------------------------------------------------------------------- the taxes
+
+
+def tax(tax_id: str, name: str, percentage: str) -> Tax:
+    return Tax(tax_id=tax_id, name=name, percentage=Decimal(percentage))
+
+
+def test_a_tax_that_zoho_has_at_another_rate_is_named_with_what_is_there(world: World) -> None:
+    world.api.found_taxes = [tax("201", "Standard Rate", "14"), *SOUTH_AFRICA[1:]]
+
+    against = the("tax_not_found", world.look(ALL_PHASES))
+
+    assert against.severity is Severity.BLOCKING
+    assert against.sentence == (
+        "Zoho has no tax «Standard Rate» at 15 %; it has «Standard Rate» at 14 %,"
+        " «Zero Rate» at 0 %, «Exempt» at 0 %."
+    )
+    assert world.start(ALL_PHASES).error == "PreflightRefused"
+
+
+def test_a_tax_that_zoho_has_twice_is_named_with_both_ids(world: World) -> None:
+    world.api.found_taxes = [*SOUTH_AFRICA, tax("299", "standard rate", "15.00")]
+
+    against = the("tax_found_twice", world.look(ALL_PHASES))
+
+    assert (against.severity, against.sentence) == (
+        Severity.BLOCKING,
+        "Zoho has several taxes «Standard Rate» at 15 %: 201, 299.",
+    )
+
+
+def test_a_table_without_the_standard_tax_is_told(world: World) -> None:
+    world.settings["money"] = replace(MONEY, taxes=MONEY.taxes[1:])
+
+    assert severities(world.look(ALL_PHASES))["tax_not_configured"] is Severity.BLOCKING
+
+
+def test_for_customers_alone_taxes_are_no_obstacle(world: World) -> None:
+    world.api.found_taxes = []
+    world.check.taxed = {"invoices": 3}
+
+    assert severities(world.look())["not_registered_for_tax"] is Severity.WARNING
+    assert world.start({"mode": "apply"}).next == "go"
+    assert world.organisations.money == (2, ())
+
+
+def test_an_organisation_without_vat_and_taxed_invoices_do_not_go_together(world: World) -> None:
+    world.api.found_taxes = []
+    world.check.taxed = {"packages": 20, "services": 0, "invoices": 3}
+
+    against = the("not_registered_for_tax", world.look(ALL_PHASES))
+
+    assert (against.severity, against.count) == (Severity.BLOCKING, 23)
+    assert against.sentence == (
+        "Zoho's organisation has no tax at all, and here 20 rows of packages say that their price"
+        " holds it, 3 rows of invoices carry some."
+    )
+
+
+def test_an_organisation_without_vat_is_fine_where_nothing_is_taxed(world: World) -> None:
+    world.api.found_taxes = []
+
+    assert severities(world.look(ALL_PHASES))["charges_no_tax"] is Severity.NOTE
+    assert world.start({**ALL_PHASES, "mode": "apply"}).next == "go"
+
+
+# --------------------------------------------------------------------------- ways of payment, days
+
+
+def test_ways_of_payment_that_no_row_maps_are_listed_with_their_payments(world: World) -> None:
+    world.check.paid_by = {
+        ("netcash", "EFT"): 9,
+        ("PayPal", "wallet"): 2,
+        ("paypal", "Wallet "): 1,
+        ("", "voucher"): 4,
+        ("zoho_billing", ""): 7,
+    }
+
+    against = the("payment_way_missing", world.look(ALL_PHASES))
+
+    assert (against.severity, against.count) == (Severity.WARNING, 7)
+    assert against.sentence == (
+        "No row of PaymentWays maps provider «» with method «voucher» 4, provider «paypal» with"
+        " method «wallet» 3. These payments, where they are to be sent, will be failed."
+    )
+    assert world.start({**ALL_PHASES, "mode": "apply"}).next == "go"
+
+
+def test_a_day_of_our_own_making_is_refused_with_zoho_itself_only(world: World) -> None:
+    world.organisations.day = date(2026, 4, 1)
+
+    assert world.start().next == "go"
+
+    world.settings["is_real_zoho"] = True
+    against = the("calendar_is_set", world.look())
+    assert against.severity is Severity.BLOCKING
+    assert "2026-04-01" in against.sentence
 
 
 # ------------------------------------------------------------------------------------------ lock

@@ -55,6 +55,7 @@ CONFIRMED: Final = (
     "notifications_off",
     "excess_payments_off",
     "prices_inclusive",
+    "tax_rounding_per_line",
     "display_names_may_repeat",
 )
 

@@ -40,6 +40,9 @@ class Column:
     is_zoho_id: bool = False
     shortest: int = 0
     """The length that a text column must have room for at least."""
+    is_vital: bool = False
+    """What is wrong in it stops a run: the row cannot be read, or is somebody else's. What is wrong
+    in any other column fails that one record, and the others go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +66,24 @@ class View:
         return tuple(column for column in self.columns if column.is_status)
 
 
-def _key(name: str, kind: Kind = Kind.TEXT) -> Column:
-    return Column(name, kind, required=True, is_key=True)
+def _key(name: str, kind: Kind = Kind.TEXT, *, is_vital: bool = False) -> Column:
+    return Column(name, kind, required=True, is_key=True, is_vital=is_vital)
 
 
 def _required(kind: Kind, *names: str) -> tuple[Column, ...]:
     return tuple(Column(name, kind, required=True) for name in names)
 
 
+def _vital(kind: Kind, *names: str) -> tuple[Column, ...]:
+    return tuple(Column(name, kind, required=True, is_vital=True) for name in names)
+
+
 def _optional(kind: Kind, *names: str) -> tuple[Column, ...]:
     return tuple(Column(name, kind) for name in names)
 
 
-ID: Final = _key("id", Kind.ID)
-UPDATED_AT: Final = Column("updated_at", Kind.MOMENT, required=True)
+ID: Final = _key("id", Kind.ID, is_vital=True)
+UPDATED_AT: Final = Column("updated_at", Kind.MOMENT, required=True, is_vital=True)
 CREATED_AT: Final = Column("created_at", Kind.MOMENT)
 
 
@@ -93,16 +100,13 @@ def _status(*id_columns: str) -> tuple[Column, ...]:
     )
 
 
-NOT_READ_YET: Final = ""
-"""A word that stands in the contract and that no phase of today decides by."""
-
 VIEWS: Final = (
     View(
         "customers",
         EntityType.CUSTOMER,
         (
             ID,
-            _key("account_number"),
+            _key("account_number", is_vital=True),
             *_optional(
                 Kind.TEXT,
                 "account_type",
@@ -146,18 +150,20 @@ VIEWS: Final = (
             _key("sku"),
             *_required(Kind.TEXT, "name", "service_type"),
             *_required(Kind.AMOUNT, "price"),
-            *_required(Kind.FLAG, "price_includes_tax", "active"),
+            *_vital(Kind.FLAG, "price_includes_tax", "active"),
             UPDATED_AT,
         ),
+        phase=Phase.SUBSCRIPTIONS,
     ),
     View(
         "services",
         EntityType.SUBSCRIPTION,
         (
             ID,
-            *_required(Kind.ID, "customer_id", "package_id"),
+            *_vital(Kind.ID, "customer_id"),
+            *_required(Kind.ID, "package_id"),
             *_required(Kind.AMOUNT, "monthly_price"),
-            *_required(Kind.FLAG, "price_includes_tax"),
+            *_vital(Kind.FLAG, "price_includes_tax"),
             *_required(Kind.TEXT, "status"),
             *_optional(Kind.DATE, "activation_date"),
             *_required(Kind.INTEGER, "billing_day"),
@@ -167,8 +173,14 @@ VIEWS: Final = (
             UPDATED_AT,
             *_status("zoho_subscription_id"),
         ),
+        phase=Phase.SUBSCRIPTIONS,
         words={
-            "status": dict.fromkeys(("pending", "active", "suspended", "cancelled"), NOT_READ_YET)
+            "status": {
+                "pending": "not sent yet",
+                "active": "billed by a subscription",
+                "suspended": "its subscription is kept",
+                "cancelled": "its subscription ends with its term",
+            }
         },
     ),
     View(
@@ -176,7 +188,7 @@ VIEWS: Final = (
         EntityType.INVOICE,
         (
             ID,
-            *_required(Kind.ID, "customer_id"),
+            *_vital(Kind.ID, "customer_id"),
             *_optional(Kind.ID, "service_id"),
             _key("invoice_number"),
             *_required(Kind.TEXT, "invoice_type"),
@@ -186,18 +198,20 @@ VIEWS: Final = (
                 Kind.AMOUNT, "subtotal", "tax_amount", "total_amount", "amount_paid", "amount_due"
             ),
             *_optional(Kind.TEXT, "currency"),
-            *_required(Kind.FLAG, "tax_inclusive"),
+            *_vital(Kind.FLAG, "tax_inclusive"),
             *_required(Kind.TEXT, "status"),
             *_optional(Kind.JSON, "line_items"),
             CREATED_AT,
             UPDATED_AT,
             *_status("zoho_billing_invoice_id", "zoho_invoice_number"),
         ),
+        phase=Phase.INVOICES,
         words={
             # Verify compares what each customer owes by our books with what Zoho says.
             "status": {
                 **dict.fromkeys(("sent", "paid", "partial", "overdue"), "its amount due is owed"),
-                **dict.fromkeys(("draft", "cancelled", "voided"), "nothing of it is owed"),
+                "draft": "not sent yet, nothing of it is owed",
+                **dict.fromkeys(("cancelled", "voided"), "withdrawn, nothing of it is owed"),
             }
         },
     ),
@@ -213,27 +227,23 @@ VIEWS: Final = (
             *_optional(Kind.TEXT, "currency"),
             *_required(Kind.TEXT, "status"),
             *_optional(Kind.TEXT, "payment_method"),
-            *_required(Kind.ID, "customer_id"),
+            *_vital(Kind.ID, "customer_id"),
             *_optional(Kind.ID, "invoice_id"),
             *_optional(Kind.MOMENT, "completed_at"),
             CREATED_AT,
             UPDATED_AT,
             *_status("zoho_payment_id"),
         ),
+        phase=Phase.PAYMENTS,
         words={
-            "status": dict.fromkeys(
-                (
-                    "pending",
-                    "processing",
-                    "completed",
-                    "failed",
-                    "reversed",
-                    "refunded",
-                    "cancelled",
-                    "expired",
+            "status": {
+                **dict.fromkeys(
+                    ("pending", "processing", "failed", "cancelled", "expired"), "never sent"
                 ),
-                NOT_READ_YET,
-            )
+                "completed": "sent",
+                "reversed": "taken out of Zoho again",
+                "refunded": "failed: a refund in Zoho is needed",
+            }
         },
     ),
 )

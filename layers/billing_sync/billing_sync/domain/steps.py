@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -72,10 +73,17 @@ class Only(Strict):
     states: tuple[State, ...] = ()
 
 
+def _in_their_order(phases: tuple[Phase, ...]) -> tuple[Phase, ...]:
+    """Bring phases into their order, each once: parents go before children however it is asked."""
+    return tuple(phase for phase in Phase if phase in phases)
+
+
 class BackfillInput(Strict):
     """The execution's input. Without a mode it plans, and writes nothing to Zoho."""
 
-    phases: Annotated[tuple[Phase, ...], Field(min_length=1)] = (Phase.CUSTOMERS,)
+    phases: Annotated[
+        tuple[Phase, ...], Field(min_length=1), AfterValidator(_in_their_order)
+    ] = tuple(Phase)
     mode: Mode = Mode.PLAN
     only: Only = Only()
 
@@ -202,6 +210,8 @@ class Confirm(Strict):
                 "excess_payments_off",
                 "prices_inclusive",
                 "prices_exclusive",
+                "tax_rounding_per_line",
+                "tax_rounding_per_document",
                 "display_names_unique",
                 "display_names_may_repeat",
             ],

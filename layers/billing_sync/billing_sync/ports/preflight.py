@@ -1,15 +1,25 @@
 """What preflight asks before a run."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from typing import Protocol
 
-from billing_sync.domain.remote import CustomerPage, Organisation
+from billing_sync.domain.remote import (
+    CustomerPage,
+    Organisation,
+    RemoteInvoice,
+    RemotePayment,
+    RemotePlan,
+    RemoteProduct,
+    RemoteSubscription,
+    Tax,
+)
 from billing_sync.domain.states import EntityType
 from billing_sync.domain.steps import BackfillInput, Finding, Only, Phase
 from billing_sync.ports.runs import Run, RunCalls
 from billing_sync.ports.source import SnapshotView
+from billing_sync.ports.zoho import Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +36,10 @@ class SourceReport:
 
     findings: tuple[Finding, ...]
     rows: Mapping[str, int]
+    taxed: Mapping[str, int] = field(default_factory=dict)
+    """By view: how many prices hold tax, and how many invoices carry some."""
+    paid_by: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Completed payments by provider and method, as they are written; empty where NULL."""
 
 
 class SourceCheck(Protocol):
@@ -85,8 +99,19 @@ class RunLock(Protocol):
 class OrganisationFacts(Protocol):
     """What preflight learns of Zoho's organisation, and what a person had to look up there."""
 
-    def learn(self, name: str, currency_code: str, time_zone: str) -> None:
+    def learn(
+        self,
+        name: str,
+        currency_code: str,
+        time_zone: str,
+        *,
+        price_precision: int = 2,
+        taxes: Sequence[Tax] = (),
+    ) -> None:
         """Store what Zoho says of the organisation."""
+
+    def calendar(self) -> date | None:
+        """Give the day that was set for it, None where the real one counts."""
 
     def confirmed(self) -> Mapping[str, tuple[str, datetime]]:
         """Give what was confirmed: by whom, and when."""
@@ -100,6 +125,24 @@ class OrganisationReads(Protocol):
 
     def list_customers(self, page: int) -> CustomerPage:
         """Read one page of customers."""
+
+    def taxes(self) -> list[Tax]:
+        """List the organisation's taxes."""
+
+    def list_products(self, page: int) -> Page[RemoteProduct]:
+        """Read one page of products."""
+
+    def get_plan(self, code: str) -> RemotePlan:
+        """Read one plan; a code that is none is answered so, if plans may be read at all."""
+
+    def list_subscriptions(self, page: int) -> Page[RemoteSubscription]:
+        """Read one page of subscriptions."""
+
+    def list_invoices(self, page: int) -> Page[RemoteInvoice]:
+        """Read one page of invoices."""
+
+    def get_payment(self, zoho_id: str) -> RemotePayment:
+        """Read one payment; an id that is none is answered so, if payments may be read at all."""
 
 
 class SnapshotCounts(Protocol):

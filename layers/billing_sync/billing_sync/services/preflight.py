@@ -10,15 +10,16 @@ next; what nobody expected is an error of the function, and the state machine tr
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from pydantic import ValidationError
 
 from billing_sync.domain.errors import Misconfigured
 from billing_sync.domain.findings import blocking, gravest_first, one_for_each_code
-from billing_sync.domain.remote import Organisation
+from billing_sync.domain.remote import Organisation, Tax
 from billing_sync.domain.states import EntityType
 from billing_sync.domain.steps import (
     BackfillInput,
@@ -40,10 +41,18 @@ from billing_sync.ports import (
     RunLock,
     SnapshotCounts,
     SourceCheck,
+    SourceReport,
+)
+from billing_sync.services.money_check import (
+    ITEM_OF_PRICES,
+    ITEM_OF_ROUNDING,
+    MoneySettings,
+    check_money,
+    contradiction,
 )
 from billing_sync.services.zoho_check import PreflightZoho, ZohoCheck, token_finding
 
-__all__ = ["Preflight", "PreflightDatabase", "PreflightZoho"]
+__all__ = ["MoneySettings", "Preflight", "PreflightDatabase", "PreflightZoho"]
 
 PROOF_SECONDS: Final = 320.0
 """Deadline and proof delay together: the longest that a commit at Zoho may stay unseen."""
@@ -54,6 +63,7 @@ SHOWN_FAULTS: Final = 5
 
 FOR_ZOHO: Final = frozenset({"quota", "quota_hours", "permits", "token"})
 FOR_THE_LOCK: Final = frozenset({"runs"})
+FOR_FACTS: Final = frozenset({"organisations"})
 FOR_CONFIRMATIONS: Final = frozenset({"confirmations"})
 FOR_COUNTS: Final = frozenset({"snapshots", "snapshot_customers"})
 
@@ -74,9 +84,14 @@ class _Checked:
 
     findings: list[Finding] = field(default_factory=list)
     unusable: frozenset[str] = frozenset()
-    rows: dict[str, int] = field(default_factory=dict)
+    report: SourceReport | None = None
     organisation: Organisation | None = None
     customers: int | None = None
+    taxes: list[Tax] | None = None
+
+    @property
+    def rows(self) -> Mapping[str, int]:
+        return self.report.rows if self.report else {}
 
     def may_use(self, tables: frozenset[str]) -> bool:
         return not self.unusable & tables
@@ -98,6 +113,7 @@ class Preflight:
         clock: Clock,
         timing: Timing,
         *,
+        money: MoneySettings,
         organisation_id: str,
         writes: bool,
         is_real_zoho: bool,
@@ -118,6 +134,7 @@ class Preflight:
         self._executions = executions
         self._clock = clock
         self._timing = timing
+        self._money = money
         self._organisation_id = organisation_id
         self._writes = writes
         self._is_real_zoho = is_real_zoho
@@ -233,7 +250,11 @@ class Preflight:
         if run.ended_at is not None:
             return _refused("RunHasEnded", "This run was ended by another: start a new execution.")
         database.organisations.learn(
-            organisation.name, organisation.currency_code, organisation.time_zone
+            organisation.name,
+            organisation.currency_code,
+            organisation.time_zone,
+            price_precision=organisation.price_precision,
+            taxes=checked.taxes or (),
         )
         runs.put_findings(run.run_id, "preflight", one_for_each_code(checked.findings))
         return PreflightAnswer(
@@ -267,19 +288,21 @@ class Preflight:
     ) -> None:
         if checked.may_use(frozenset({"zoho_sync_logs"})):
             checked.add(*database.check.sync_log())
-        report = database.check.source(asked.phases)
+        report = checked.report = database.check.source(asked.phases)
         checked.add(*report.findings)
-        checked.rows = dict(report.rows)
         checked.add(*database.check.status_columns(asked.phases))
 
     def _check_the_rest(
         self, database: PreflightDatabase | None, asked: BackfillInput, checked: _Checked
     ) -> None:
         checked.add(*self._check_configuration(asked.mode))
-        self._check_zoho(database, checked)
+        self._check_zoho(database, asked, checked)
+        checked.add(*check_money(self._money, checked.taxes, checked.report, asked.phases))
         checked.add(*self._check_files())
         if database is not None and checked.may_use(FOR_CONFIRMATIONS):
-            checked.add(*_unconfirmed(database.organisations.confirmed()))
+            checked.add(*_unconfirmed(self._money, database.organisations.confirmed()))
+        if database is not None and self._is_real_zoho and checked.may_use(FOR_FACTS):
+            checked.add(*_check_calendar(database.organisations))
         if checked.customers is None and database is not None and checked.may_use(FOR_COUNTS):
             latest = database.snapshots.latest(EntityType.CUSTOMER, complete=True)
             checked.customers = database.snapshots.count(latest.snapshot_id) if latest else None
@@ -328,7 +351,9 @@ class Preflight:
 
     # ------------------------------------------------------------------------------------- Zoho
 
-    def _check_zoho(self, database: PreflightDatabase | None, checked: _Checked) -> None:
+    def _check_zoho(
+        self, database: PreflightDatabase | None, asked: BackfillInput, checked: _Checked
+    ) -> None:
         try:
             self._read_credentials()
         except Misconfigured as failure:
@@ -356,8 +381,9 @@ class Preflight:
             organisation_id=self._organisation_id,
             expected_api_url=self._expected_api_url,
         )
-        checked.add(*check(checked.rows))
+        checked.add(*check(checked.rows, asked.phases))
         checked.organisation, checked.customers = check.organisation, check.customers
+        checked.taxes = check.taxes
 
     def _view(self, checked: _Checked) -> OrganisationView | None:
         found = checked.organisation
@@ -435,6 +461,20 @@ def _secret_finding(name: str, failure: Misconfigured) -> Finding:
     )
 
 
+def _check_calendar(organisations: OrganisationFacts) -> Iterator[Finding]:
+    """Refuse a day of our own making: dates of documents would be told by it."""
+    day = organisations.calendar()
+    if day is not None:
+        yield blocking(
+            "calendar_is_set",
+            f"The organisation's day is set to {day}, and the host is Zoho's own.",
+            "A test did that. Set organisations.today to NULL for this organisation.",
+        )
+
+
+# ------------------------------------------------------------------------------- confirmations
+
+
 @dataclass(frozen=True, slots=True)
 class _Question:
     """What Zoho's API does not tell; any one of the items answers it."""
@@ -445,47 +485,80 @@ class _Question:
     where: str
 
 
-QUESTIONS: Final = (
-    _Question(
-        "confirm_notifications",
-        ("notifications_off",),
-        "Nobody has confirmed that Zoho mails no customer by itself.",
-        "In Zoho Billing, under Settings, Reminders & Notifications: switch off every reminder and"
-        " every e-mail notification that goes to customers",
-    ),
-    _Question(
-        "confirm_excess_payments",
-        ("excess_payments_off",),
-        "Nobody has confirmed that Zoho applies no excess payments by itself.",
-        "In Zoho Billing, under Settings, Preferences, Invoices: untick «Apply excess payments to"
-        " offline Subscriptions»",
-    ),
-    _Question(
-        "confirm_prices",
-        ("prices_inclusive", "prices_exclusive"),
-        "Nobody has confirmed whether the prices of plans include tax in Zoho.",
-        "In Zoho Billing, under Settings, Preferences, General: see whether items are sold at rates"
-        " inclusive of tax",
-    ),
-    _Question(
-        "confirm_display_names",
-        ("display_names_unique", "display_names_may_repeat"),
-        "Nobody has confirmed whether Zoho refuses a second customer of the same display name.",
-        "In Zoho Billing, under Settings, Preferences, Customers: see «Allow duplicates for"
-        " customer display name», which is best unticked",
-    ),
-)
-"""Where to look is said in zoho.com/billing/kb: invoice reminders, excess payments, customers."""
+def _questions(money: MoneySettings) -> tuple[_Question, ...]:
+    """Give the questions; of prices and rounding the one answer that is configured will do.
+
+    Where to look is said in zoho.com/billing/kb: invoice reminders, excess payments, customers.
+    """
+    return (
+        _Question(
+            "confirm_notifications",
+            ("notifications_off",),
+            "Nobody has confirmed that Zoho mails no customer by itself.",
+            "In Zoho Billing, under Settings, Reminders & Notifications: switch off every reminder"
+            " and every e-mail notification that goes to customers",
+        ),
+        _Question(
+            "confirm_excess_payments",
+            ("excess_payments_off",),
+            "Nobody has confirmed that Zoho applies no excess payments by itself.",
+            "In Zoho Billing, under Settings, Preferences, Invoices: untick «Apply excess payments"
+            " to offline Subscriptions»",
+        ),
+        _Question(
+            "confirm_prices",
+            (ITEM_OF_PRICES[money.prices],),
+            f"Nobody has confirmed that prices in Zoho are {money.prices} of tax, as PricesInZoho"
+            " says.",
+            "In Zoho Billing, under Settings, Preferences, General: see whether items are sold at"
+            " rates inclusive of tax. If not so, deploy with the other PricesInZoho; if so",
+        ),
+        _Question(
+            "confirm_tax_rounding",
+            (ITEM_OF_ROUNDING[money.rounding],),
+            f"Nobody has confirmed that Zoho rounds tax by {money.rounding}, as TaxRounding says.",
+            "See in the settings of Zoho Billing whether tax is rounded for each line item or once"
+            " for the whole document; an invoice of two odd amounts shows it, too. If not so,"
+            " deploy with the other TaxRounding; if so",
+        ),
+        _Question(
+            "confirm_display_names",
+            ("display_names_unique", "display_names_may_repeat"),
+            "Nobody has confirmed whether Zoho refuses a second customer of the same display name.",
+            "In Zoho Billing, under Settings, Preferences, Customers: see «Allow duplicates for"
+            " customer display name», which is best unticked",
+        ),
+    )
 
 
-def _unconfirmed(confirmed: Iterable[str]) -> Iterator[Finding]:
-    """Give what nobody has looked up yet.
+def _unconfirmed(
+    money: MoneySettings, confirmed: Mapping[str, tuple[str, datetime]]
+) -> Iterator[Finding]:
+    """Give what nobody has looked up yet, and what was found to be otherwise than configured.
 
     Unlooked at, Zoho may mail customers or add tax twice, and no call of ours would find it out.
     """
-    known = set(confirmed)
-    for question in QUESTIONS:
-        if known.isdisjoint(question.items):
+    contradictions = {
+        "confirm_prices": contradiction(
+            "prices_contradict",
+            "PricesInZoho",
+            {item: prices.value for prices, item in ITEM_OF_PRICES.items()},
+            money.prices.value,
+            confirmed,
+        ),
+        "confirm_tax_rounding": contradiction(
+            "tax_rounding_contradicts",
+            "TaxRounding",
+            {item: rounding.value for rounding, item in ITEM_OF_ROUNDING.items()},
+            money.rounding.value,
+            confirmed,
+        ),
+    }
+    for question in _questions(money):
+        against = contradictions.get(question.code)
+        if against is not None:
+            yield against
+        elif set(confirmed).isdisjoint(question.items):
             command = "` or `".join(f"billing-sync confirm {item}" for item in question.items)
             yield Finding(
                 code=question.code,

@@ -1,23 +1,47 @@
-"""Ask Zoho what preflight must know: token, data centre, scopes, organisation, quota. Two reads."""
+"""Ask Zoho what preflight must know: token, data centre, scopes, organisation, taxes, quota.
 
-from collections.abc import Callable, Iterator, Mapping
+Three reads for customers, and one for each module more that the phases need.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from billing_sync.domain.errors import CallFailed, Misconfigured, NotNow, TokenRefused
+from billing_sync.domain.errors import (
+    CallFailed,
+    GoneInZoho,
+    Misconfigured,
+    NotNow,
+    Rejected,
+    TokenRefused,
+)
 from billing_sync.domain.findings import blocking
-from billing_sync.domain.remote import Organisation
-from billing_sync.domain.steps import Finding, Severity
+from billing_sync.domain.remote import Organisation, Tax
+from billing_sync.domain.steps import Finding, Phase, Severity
 from billing_sync.domain.timing import Timing
 from billing_sync.ports import Clock, OrganisationReads, Quota, Tokens
 
 PATIENCE_SECONDS: Final = 20.0
-"""How long preflight waits for permits in all, in short sleeps; it makes two calls."""
+"""How long preflight waits for the permit of a read, in short sleeps; it makes three to eight."""
 
 ROWS_PER_PAGE: Final = 200
+
+WRITES_FOR: Final = {"customers": 1, "packages": 1, "services": 1, "invoices": 2, "payments": 2}
+"""By view: the calls of a new record. A draft is opened; a payment looks at its invoice first."""
+
+PHASE_OF: Final = {
+    "customers": Phase.CUSTOMERS,
+    "packages": Phase.SUBSCRIPTIONS,
+    "services": Phase.SUBSCRIPTIONS,
+    "invoices": Phase.INVOICES,
+    "payments": Phase.PAYMENTS,
+}
+NOBODYS_PLAN: Final = "billing-sync-preflight"
+NOBODYS_ID: Final = "1"
+"""Asked for where there is no list to be read: that it is not there is answer enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +54,10 @@ class PreflightZoho:
 
 
 class ZohoCheck:
-    """One look at Zoho; afterwards `organisation` and `customers` say what was seen there."""
+    """One look at Zoho; afterwards `organisation`, `customers` and `taxes` say what was seen there.
+
+    A `taxes` of None was not read; an empty one is an organisation that charges no VAT.
+    """
 
     def __init__(
         self,
@@ -49,8 +76,9 @@ class ZohoCheck:
         self._expected_api_url = expected_api_url
         self.organisation: Organisation | None = None
         self.customers: int | None = None
+        self.taxes: list[Tax] | None = None
 
-    def __call__(self, rows: Mapping[str, int]) -> Iterator[Finding]:
+    def __call__(self, rows: Mapping[str, int], phases: Sequence[Phase]) -> Iterator[Finding]:
         """Give the findings; `rows` of the source's views tell how many calls a run may take."""
         try:
             token = self._zoho.tokens.current()
@@ -62,8 +90,10 @@ class ZohoCheck:
             return
         yield from self._check_data_centre(token.api_domain)
         yield from self._check_organisation()
+        yield from self._check_taxes()
         yield from self._check_customers()
-        yield from self._check_quota(rows.get("customers"))
+        yield from self._check_modules(phases)
+        yield from self._check_quota(rows, phases)
 
     def _check_data_centre(self, api_url: str) -> Iterator[Finding]:
         expected = self._expected_api_url
@@ -94,6 +124,37 @@ class ZohoCheck:
         organisation = self.organisation = mine[0]
         yield from _judge_organisation(organisation)
 
+    def _check_taxes(self) -> Iterator[Finding]:
+        if self.organisation is None:
+            return  # the same scope, and nobody's taxes
+        try:
+            self.taxes = self._patiently(self._zoho.api.taxes)
+        except CallFailed as failure:
+            yield _call_finding(failure, "the taxes", "ZohoSubscriptions.settings.READ")
+
+    def _check_modules(self, phases: Sequence[Phase]) -> Iterator[Finding]:
+        """Read something of each module that the phases write; their parents go along."""
+        api = self._zoho.api
+        last = max((list(Phase).index(phase) for phase in phases), default=0)
+        reads: tuple[tuple[Phase, str, Callable[[], object]], ...] = (
+            (Phase.SUBSCRIPTIONS, "products", lambda: api.list_products(1)),
+            (Phase.SUBSCRIPTIONS, "plans", lambda: api.get_plan(NOBODYS_PLAN)),
+            (Phase.SUBSCRIPTIONS, "subscriptions", lambda: api.list_subscriptions(1)),
+            (Phase.INVOICES, "invoices", lambda: api.list_invoices(1)),
+            (Phase.PAYMENTS, "payments", lambda: api.get_payment(NOBODYS_ID)),
+        )
+        for phase, module, read in reads:
+            if list(Phase).index(phase) > last:
+                return
+            try:
+                self._patiently(read)
+            except (GoneInZoho, Rejected):
+                continue  # an answer about the id: the module may be read
+            except CallFailed as failure:
+                yield _call_finding(failure, f"the {module}", f"ZohoSubscriptions.{module}.READ")
+                if isinstance(failure, NotNow):
+                    return
+
     def _check_customers(self) -> Iterator[Finding]:
         """Read a page of customers: what the phase, the snapshot and verify all need."""
         try:
@@ -106,14 +167,15 @@ class ZohoCheck:
         yield Finding(
             code="seen_only_by_writing",
             severity=Severity.NOTE,
-            sentence="Zoho does not tell whether the token may create and update customers, nor"
-            " whether customers have the custom field «Account Number»: the first record that is"
-            " written, which goes alone, will show it.",
-            what_to_do="See that the refresh token was made with customers.CREATE and .UPDATE, and"
-            " that the field exists: Settings, Preferences, Customers, Custom Fields.",
+            sentence="Zoho does not tell whether the token may create and update, nor whether"
+            " customers have the custom field «Account Number»: the first record that is written,"
+            " which goes alone, will show it.",
+            what_to_do="See that the refresh token was made with .CREATE and .UPDATE of each module"
+            " that it reads, and .DELETE of invoices and payments, and that the field exists:"
+            " Settings, Preferences, Customers, Custom Fields.",
         )
 
-    def _check_quota(self, rows: int | None) -> Iterator[Finding]:
+    def _check_quota(self, rows: Mapping[str, int], phases: Sequence[Phase]) -> Iterator[Finding]:
         view = self._zoho.quota.view()
         if view.paused_until is not None:
             yield Finding(
@@ -132,10 +194,16 @@ class ZohoCheck:
             )
         left = max(view.day_cap - view.taken_today, 0)
         sentence = f"{left} of the day's {view.day_cap} calls are left."
-        if rows is not None:
-            # One write each, and the pages of Zoho's list: twice, for the snapshot and for verify.
-            pages = -(-max(rows, self.customers or 0) // ROWS_PER_PAGE)
-            sentence += f" Customers who are all new take about {rows + 2 * pages}."
+        here = {view: count for view, count in rows.items() if PHASE_OF.get(view) in phases}
+        if here:
+            # The writes, and the pages of Zoho's lists: twice, for the snapshot and for verify.
+            listed = {**here, "customers": max(here.get("customers", 0), self.customers or 0)}
+            pages = sum(
+                -(-listed.get(view, 0) // ROWS_PER_PAGE)
+                for view in ("customers", "services", "invoices")
+            )
+            calls = sum(WRITES_FOR[view] * count for view, count in here.items()) + 2 * pages
+            sentence += f" The {_named(list(here))} here take about {calls}, if all are new."
         yield Finding(
             code="day_quota",
             severity=Severity.NOTE,
@@ -250,6 +318,11 @@ def _judge_organisation(organisation: Organisation) -> Iterator[Finding]:
             sentence=f"Zoho keeps amounts with {organisation.price_precision} decimals, not 2.",
             what_to_do="See that this is meant: amounts are compared as they stand.",
         )
+
+
+def _named(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _utc(moment: datetime) -> str:

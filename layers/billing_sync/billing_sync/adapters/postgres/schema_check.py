@@ -5,7 +5,7 @@ refused two kinds of rows hid behind a logger that swallowed the error. So nothi
 trust: what will be written later is written here first, and rolled back.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,7 +16,8 @@ from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 from billing_sync.adapters.postgres.migrate import MIGRATIONS, TABLE_RIGHTS
 from billing_sync.adapters.postgres.records import INSERT_LOG, log_values
 from billing_sync.domain.findings import blocking
-from billing_sync.domain.source_contract import NOT_READ_YET, VIEWS, Kind, View
+from billing_sync.domain.ownership import Ownership, RecurringInvoicesOwner, word_of
+from billing_sync.domain.source_contract import VIEWS, Kind, View
 from billing_sync.domain.states import STATES, EntityType
 from billing_sync.domain.steps import Finding, Only, Phase, Severity
 from billing_sync.ports import (
@@ -140,6 +141,22 @@ TYPES: Final[dict[Kind, frozenset[str]]] = {
     Kind.JSON: frozenset({"jsonb", "json"}),
 }
 
+TAXED: Final = {
+    EntityType.PLAN: ("price_includes_tax", "price_includes_tax"),
+    EntityType.SUBSCRIPTION: ("price_includes_tax", "price_includes_tax"),
+    EntityType.INVOICE: ("tax_amount", "tax_amount <> 0"),
+}
+"""The column that says whether a row holds tax, and the condition that it does."""
+
+WAYS_NEED: Final = frozenset({"status", "provider", "payment_method"})
+PAID_BY: Final = text("""
+    SELECT coalesce(CAST(provider AS text), '') AS provider,
+           coalesce(CAST(payment_method AS text), '') AS method, count(*) AS payments
+    FROM billing_source.payments
+    WHERE lower(btrim(CAST(status AS text))) = 'completed'
+    GROUP BY 1, 2
+""")
+
 LOG_STATUSES: Final = ("answered", "refused", "never_sent", "in_doubt")
 
 
@@ -159,9 +176,17 @@ type _Columns = dict[str, _Found]
 class PostgresSourceCheck(SourceCheck):
     """Look as the functions' role, and as nobody else: the owner's rights prove nothing."""
 
-    def __init__(self, engine: Engine, organisation_id: str, *, status_columns: bool) -> None:
-        """`status_columns` is the parameter StatusColumns."""
+    def __init__(
+        self,
+        engine: Engine,
+        organisation_id: str,
+        *,
+        status_columns: bool,
+        ownership: Ownership | None = None,
+    ) -> None:
+        """`status_columns` is the parameter StatusColumns; `ownership` tells how types are read."""
         self._engine = engine
+        self._ownership = ownership or Ownership()
         self._organisation_id = organisation_id
         self._status_columns_are_on = status_columns
 
@@ -303,6 +328,8 @@ class PostgresSourceCheck(SourceCheck):
         found = self._columns()
         findings: list[Finding] = []
         rows: dict[str, int] = {}
+        taxed: dict[str, int] = {}
+        paid_by: dict[tuple[str, str], int] = {}
         for view in VIEWS:
             columns = found.get(view.name)
             if columns is None:
@@ -316,8 +343,10 @@ class PostgresSourceCheck(SourceCheck):
             findings += self._judge_counts(view, grave, rows)
             findings += self._judge_rows(view, columns, usable, grave)
             findings += self._list_words(view, usable)
+            findings += self._count_taxed(view, usable, taxed)
+            findings += self._count_ways(view, usable, paid_by)
         findings += self._row_security()
-        return SourceReport(tuple(findings), rows)
+        return SourceReport(tuple(findings), rows, taxed, paid_by)
 
     def _columns(self) -> dict[str, _Columns]:
         with self._engine.connect() as connection:
@@ -408,9 +437,17 @@ class PostgresSourceCheck(SourceCheck):
                 count=known - ours,
             )
         elif ours == 0:
+            is_carried = grave is Severity.BLOCKING
             yield Finding(
                 code="view_empty",
-                severity=grave if view.phase else Severity.NOTE,
+                # Every ISP has customers; to have no invoices yet is no fault.
+                severity=(
+                    grave
+                    if view.phase is Phase.CUSTOMERS
+                    else Severity.WARNING
+                    if is_carried
+                    else Severity.NOTE
+                ),
                 sentence=f"The view {view.name} yields no row.",
                 what_to_do="If the table under it is not empty, row-level security hides its rows"
                 " from billing_sync_owner, or the view's WHERE does.",
@@ -468,8 +505,9 @@ class PostgresSourceCheck(SourceCheck):
                 if count:
                     yield Finding(
                         code=code,
-                        severity=grave,
-                        sentence=f"{view.name}.{column.name} {what} in {count} rows.",
+                        severity=grave if column.is_vital else Severity.WARNING,
+                        sentence=f"{view.name}.{column.name} {what} in {count} rows"
+                        + ("." if column.is_vital else ": where it counts, they will be failed."),
                         what_to_do="Mend these rows in the application, or leave them out in the"
                         f" view {view.name}.",
                         count=count,
@@ -478,7 +516,7 @@ class PostgresSourceCheck(SourceCheck):
 
     def _list_words(self, view: View, usable: set[str]) -> Iterator[Finding]:
         """List each state and type with its count and how it will be read."""
-        for column, known in view.words.items():
+        for column, known, others in self._words(view):
             if column not in usable:
                 continue
             try:
@@ -497,23 +535,68 @@ class PostgresSourceCheck(SourceCheck):
                 code="words",
                 severity=Severity.NOTE,
                 sentence=f"{view.name}.{column}: "
-                + ", ".join(_read_as(row, known) for row in rows[:SHOWN_VALUES])
+                + ", ".join(_read_as(row, known, others) for row in rows[:SHOWN_VALUES])
                 + (", and more." if len(rows) > SHOWN_VALUES else "."),
                 what_to_do="See that this is what is meant; the view may translate words.",
                 count=len(rows),
             )
-            unknown = [row for row in rows if row.word is not None and row.word not in known]
-            if unknown:
-                decides = column == "account_type" or view.entity is EntityType.INVOICE
+            unknown = [
+                row for row in rows if row.word is not None and word_of(row.word) not in known
+            ]
+            if unknown and others is None:
                 yield Finding(
                     code="word_unknown",
-                    severity=Severity.WARNING if decides else Severity.NOTE,
+                    # Of a customer the status decides nothing: all of them are sent.
+                    severity=Severity.NOTE if column == "account_status" else Severity.WARNING,
                     sentence=f"{view.name}.{column} has words that we do not know: "
                     + ", ".join(_cut(row.word) for row in unknown[:SHOWN_VALUES])
                     + f". We know {', '.join(known)}.",
                     what_to_do=f"Translate them in the view. {EDIT_VIEW.format(view=view.name)}",
                     count=sum(row.rows for row in unknown),
                 )
+
+    def _words(self, view: View) -> Iterator[tuple[str, Mapping[str, str], str | None]]:
+        """Give each column of words, how they are read, and how any other is: None is unknown."""
+        for column, known in view.words.items():
+            yield column, known, None
+        if view.entity is EntityType.INVOICE:
+            owner = self._ownership
+            read_as = (
+                "recurring: raised by Zoho from the subscription's start on"
+                if owner.recurring_invoices is RecurringInvoicesOwner.ZOHO
+                else "recurring, and ours"
+            )
+            yield "invoice_type", dict.fromkeys(owner.recurring_types, read_as), "one-off, and ours"
+
+    def _count_taxed(self, view: View, usable: set[str], taxed: dict[str, int]) -> list[Finding]:
+        """Count the rows that say that they hold tax: Zoho must charge some then."""
+        column, condition = TAXED.get(view.entity, ("", ""))
+        if column not in usable:
+            return []
+        try:
+            with self._looking() as connection:
+                taxed[view.name] = int(
+                    connection.execute(
+                        text(f"SELECT count(*) FROM {_sql(view)} WHERE {condition}")
+                    ).scalar_one()
+                )
+        except DBAPIError as error:
+            return [_not_checked(view, f"see which rows hold tax by {column}", error)]
+        return []
+
+    def _count_ways(
+        self, view: View, usable: set[str], paid_by: dict[tuple[str, str], int]
+    ) -> list[Finding]:
+        """Count completed payments by provider and method: each pair needs a mode of Zoho."""
+        if view.entity is not EntityType.PAYMENT or WAYS_NEED - usable:
+            return []
+        try:
+            with self._looking() as connection:
+                for row in connection.execute(PAID_BY):
+                    paid_by[row.provider, row.method] = row.payments
+        except DBAPIError as error:
+            return [_not_checked(view, "list providers and methods", error)]
+        return []
 
     def _row_security(self) -> Iterator[Finding]:
         """Name tables whose policies may hide rows from both roles alike, so that counts agree."""
@@ -712,11 +795,11 @@ def _grave(view: View, phases: Sequence[Phase]) -> Severity:
     return Severity.BLOCKING if view.phase in phases else Severity.WARNING
 
 
-def _read_as(row: Any, known: Any) -> str:
+def _read_as(row: Any, known: Mapping[str, str], others: str | None) -> str:
     if row.word is None:
         return f"none {row.rows}"
-    meaning = known.get(row.word, "unknown" if known else NOT_READ_YET)
-    return f"{_cut(row.word)} {row.rows}" + (f" ({meaning})" if meaning else "")
+    meaning = known.get(word_of(row.word), others or "unknown")
+    return f"{_cut(row.word)} {row.rows} ({meaning})"
 
 
 def _cut(word: str) -> str:
