@@ -255,3 +255,86 @@ def test_a_mismatch_shows_as_failed_with_its_reason(w: World) -> None:
     assert (shown.status, shown.zoho_id) == ("failed", w.record(SHAUN).zoho_id)
     assert "display_name" in shown.error
     assert calls(w.zoho)[-2:] == ["create_customer", "update_customer"]
+
+
+BOOKS = """
+    INSERT INTO customer_services (id, customer_id, package_id, monthly_price)
+    SELECT 9001, c.id, p.id, 459.00 FROM customers c, service_packages p
+    WHERE c.account_number = 'CT-2025-00004' AND p.sku = 'SKY-START-10';
+    INSERT INTO customer_invoices (id, customer_id, invoice_number, invoice_date, due_date,
+        subtotal, total_amount)
+    SELECT 9001, customer_id, 'TST-9001', '2026-11-01', '2026-11-08', 459.00, 459.00
+    FROM customer_services WHERE id = 9001;
+    INSERT INTO payment_transactions (id, transaction_id, provider, amount, customer_id)
+    SELECT 9001, 'PAY-9001', 'payfast', 459.00, customer_id
+    FROM customer_services WHERE id = 9001;
+"""
+IN_THE_BOOKS = """
+    SELECT 'subscription' AS entity, zoho_subscription_id AS zoho_id, NULL AS number,
+           zoho_sync_status AS status, zoho_last_sync_error AS error,
+           zoho_last_synced_at IS NOT NULL AS was_synced, updated_at
+    FROM customer_services WHERE id = 9001 UNION ALL
+    SELECT 'invoice', zoho_billing_invoice_id, zoho_invoice_number, zoho_sync_status,
+           zoho_last_sync_error, zoho_last_synced_at IS NOT NULL, updated_at
+    FROM customer_invoices WHERE id = 9001 UNION ALL
+    SELECT 'payment', zoho_payment_id, NULL, zoho_sync_status, zoho_last_sync_error,
+           zoho_last_synced_at IS NOT NULL, updated_at
+    FROM payment_transactions WHERE id = 9001
+"""
+
+
+def test_services_invoices_and_payments_show_what_customers_show(
+    w: World, database: Database
+) -> None:
+    sql(database, BOOKS)
+    records = {entity: RecordKey(EntityType(entity), "9001") for entity in ("subscription",
+               "invoice", "payment")}  # fmt: skip
+    version = {shown.entity: shown.updated_at for shown in sql(database, IN_THE_BOOKS)}
+    for entity, record in records.items():
+        put(database, record, state="synced", zoho_id="900001", source_version=version[entity])
+        change(database, record, facts='{"number": "INV-000017", "total": "459.00"}')
+
+    def write_all() -> dict[str, tuple[Any, ...]]:
+        sql(database, "UPDATE billing_sync.records SET status_due = now()")
+        for record in records.values():
+            w.worker.status_columns.write(record)
+            assert row(database, record).status_due is None
+        return {shown.entity: tuple(shown[1:6]) for shown in sql(database, IN_THE_BOOKS)}
+
+    assert write_all() == {
+        "subscription": ("900001", None, "synced", None, True),
+        # Zoho's number of the invoice that we linked.
+        "invoice": ("900001", "INV-000017", "synced", None, True),
+        "payment": ("900001", None, "synced", None, True),
+    }
+    for entity, record in records.items():
+        [shown] = [each for each in sql(database, IN_THE_BOOKS) if each.entity == entity]
+        # Our own write is no change of the row.
+        assert row(database, record).source_version == shown.updated_at > version[entity]
+        assert record not in w.worker.source.changed(record.entity, 10_000)
+        # A draft that was deleted has neither id nor number there any more.
+        change(database, record, state="failed", zoho_id=None, sentence="Totals differ.")
+    gone = (None, None, "failed", "Totals differ.", True)
+    assert write_all() == dict.fromkeys(records, gone)
+    # A row that was changed since it was read is not written, and comes back by itself.
+    sql(database, "UPDATE customer_invoices SET due_date = '2026-12-31' WHERE id = 9001")
+    change(database, records["invoice"], state="retrying", sentence="Again in 5 min.")
+    assert write_all()["invoice"] == gone
+    assert row(database, records["invoice"]).signals == 1
+
+
+def test_products_and_plans_have_no_columns_and_owe_nothing(w: World, database: Database) -> None:
+    [package] = sql(database, "SELECT id FROM service_packages WHERE sku = 'SKY-START-10'")
+    before = sql(database, "SELECT * FROM service_packages ORDER BY id")
+    for record in (
+        RecordKey(EntityType.PRODUCT, "SkyFibre"),
+        RecordKey(EntityType.PLAN, str(package.id)),
+    ):
+        put(database, record, state="failed", zoho_id="1", sentence="No.")
+        change(database, record, status_due="2026-11-22T12:00Z")
+
+        w.worker.status_columns.write(record)
+
+        assert row(database, record).status_due is None
+        assert row(database, record).signals == 0
+    assert sql(database, "SELECT * FROM service_packages ORDER BY id") == before

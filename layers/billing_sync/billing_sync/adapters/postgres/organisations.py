@@ -99,10 +99,11 @@ class PostgresOrganisations:
 
         :raises Misconfigured: preflight never ran for this organisation.
         """
+        # Asked before a connection is taken: a pool may hold only one.
+        zone = str(self.time_zone())
         with one_statement(self._engine) as connection:
             day: date = connection.execute(
-                TODAY,
-                {"organisation_id": self._organisation_id, "time_zone": str(self.time_zone())},
+                TODAY, {"organisation_id": self._organisation_id, "time_zone": zone}
             ).scalar_one()
         return day
 
