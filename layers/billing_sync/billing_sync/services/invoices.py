@@ -116,18 +116,18 @@ class InvoiceRules(EntityRules):
 
     entity = EntityType.INVOICE
 
-    def __init__(  # noqa: PLR0913 - the ports, each by its name
+    def __init__(  # noqa: PLR0913, PLR0917 - the ports, and what is configured
         self,
-        *,
         source: SourcePort,
+        snapshots: Snapshots,
         api: BillingApi,
         records: SyncRecords,
-        snapshots: Snapshots,
         organisations: Organisations,
         money: OrganisationMoney,
         ownership: Ownership,
         linking: Linking,
         rows: TakeRows[RemoteInvoice],
+        *,
         hour_seconds: float,
     ) -> None:
         """Keep the ports. `hour_seconds`, real ones: how old a list a link may be made by."""
