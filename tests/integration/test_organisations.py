@@ -15,8 +15,8 @@ from ops.local_stack.postgres import FUNCTIONS_ROLE, Database
 from tests.records import ORGANISATION, sql
 
 TAXES = [
-    Tax(tax_id="111", tax_name="Standard Rate", tax_percentage="15.00"),
-    Tax(tax_id="112", tax_name="Zero Rate", tax_percentage=0),
+    Tax(tax_id="111", name="Standard Rate", percentage=Decimal("15.00")),
+    Tax(tax_id="112", name="Zero Rate", percentage=Decimal(0)),
 ]
 
 

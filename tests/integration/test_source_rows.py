@@ -81,10 +81,10 @@ def test_each_kind_of_row_is_read_as_it_is_written(source: PostgresSource) -> No
     assert (payment.transaction_id, payment.completed_at) == ("PAY-9001", NOON)
     # An id that is none, and one that cannot be one.
     for none in ("777777", "x", ""):
-        assert source.package(none) is source.service(none) is source.invoice(none) is None
-        assert source.payment(none) is None
-        assert source.invoices_of_service(none) == source.completed_payments_on(none) == []
-        assert source.allocations(none) == []
+        for read in (source.package, source.service, source.invoice, source.payment):
+            assert read(none) is None
+        for list_ in (source.invoices_of_service, source.completed_payments_on, source.allocations):
+            assert list_(none) == []
 
 
 def test_a_number_that_nobody_can_read_spoils_one_row_and_not_its_page(

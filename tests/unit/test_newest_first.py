@@ -77,7 +77,7 @@ def test_of_a_list_in_any_order_nothing_new_is_missed_unless_it_showed_that_it_i
     minutes: list[int | None], is_sorted: bool
 ) -> None:
     if is_sorted:
-        minutes = sorted((m for m in minutes if m is not None), reverse=True)
+        minutes = [*sorted((m for m in minutes if m is not None), reverse=True)]
     listed = ZohosList(*minutes)
     whole = -(-len(minutes) // 3) or 1
 
