@@ -82,7 +82,7 @@ class FakeSourceCheck(SourceCheck):
         return self.status_findings
 
     @override
-    def impossible(self, only: Only) -> str | None:
+    def impossible(self, only: Only, phases: Sequence[Phase]) -> str | None:
         return self.impossible_field
 
 

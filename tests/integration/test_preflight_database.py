@@ -630,4 +630,14 @@ def test_with_status_columns_off_none_is_needed(engine: Engine, as_: As) -> None
 def test_an_id_that_the_source_can_never_have_is_named(
     check: PostgresSourceCheck, only: Only, field: str | None
 ) -> None:
-    assert check.impossible(only) == field
+    assert check.impossible(only, CUSTOMERS) == field
+
+
+def test_an_id_is_judged_by_the_rows_of_the_phases_that_are_asked_for(
+    check: PostgresSourceCheck, as_: As
+) -> None:
+    as_.view("payments", replace="p.id,", by="'P-' || p.id AS id,")
+    only = Only(ids=("P-17",))
+
+    assert check.impossible(only, [Phase.PAYMENTS]) is None
+    assert check.impossible(only, [Phase.PAYMENTS, Phase.INVOICES]) == "only.ids"

@@ -52,6 +52,7 @@ CONFIRMED = (
     "tax_rounding_per_line",
     "display_names_unique",
 )
+CUSTOMERS = {"phases": ["customers"]}
 ALL_PHASES = {"phases": ["customers", "subscriptions", "invoices", "payments"]}
 SETTINGS = SyncSettings()
 MONEY = MoneySettings(
@@ -153,7 +154,7 @@ def test_with_everything_in_order_the_run_begins(world: World) -> None:
     answer = world.start({"mode": "apply"})
 
     assert (answer.next, answer.run_id, answer.mode) == ("go", "first", "apply")
-    assert answer.phases == ("customers",)
+    assert answer.phases == ("customers", "subscriptions", "invoices", "payments")
     assert world.runs.runs["first"].execution_arn == FIRST.arn
     assert world.organisations.learnt == [("Demo Telecoms", "ZAR", "Africa/Johannesburg")]
     assert world.organisations.money == (2, SOUTH_AFRICA)
@@ -255,7 +256,7 @@ def test_an_id_that_the_source_can_never_have_is_a_bad_input(world: World) -> No
     answer = world.start({"only": {"ids": ["CT-2025-00002"]}})
 
     assert answer.error == "InvalidInput"
-    assert answer.why == "only.ids: no customer can have such a value."
+    assert answer.why == "only.ids: no row can have such a value."
     assert world.wrote_nothing()
 
 
@@ -658,7 +659,7 @@ def test_what_was_confirmed_must_be_what_is_configured(
 
 
 def test_customers_alone_ask_for_no_other_module(world: World) -> None:
-    world.start()
+    world.start(CUSTOMERS)
 
     assert world.api.calls == ["organisations", "taxes", "customers page 1"]
 
@@ -737,8 +738,8 @@ def test_for_customers_alone_taxes_are_no_obstacle(world: World) -> None:
     world.api.found_taxes = []
     world.check.taxed = {"invoices": 3}
 
-    assert severities(world.look())["not_registered_for_tax"] is Severity.WARNING
-    assert world.start({"mode": "apply"}).next == "go"
+    assert severities(world.look(CUSTOMERS))["not_registered_for_tax"] is Severity.WARNING
+    assert world.start({**CUSTOMERS, "mode": "apply"}).next == "go"
     assert world.organisations.money == (2, ())
 
 

@@ -63,7 +63,7 @@ class SourceCheck(Protocol):
     def status_columns(self, phases: Sequence[Phase]) -> list[Finding]:
         """Write each status once into a row of each view; warnings where no phase carries it."""
 
-    def impossible(self, only: Only) -> str | None:
+    def impossible(self, only: Only, phases: Sequence[Phase]) -> str | None:
         """Name the restriction that this source can never meet: an id that is none, say."""
 
 

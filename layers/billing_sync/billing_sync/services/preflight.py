@@ -446,8 +446,8 @@ def _impossible_times(asked: BackfillInput) -> list[str]:
 
 
 def _impossible_values(database: PreflightDatabase, asked: BackfillInput) -> list[str]:
-    field = database.check.impossible(asked.only)
-    return [] if field is None else [f"{field}: no customer can have such a value."]
+    field = database.check.impossible(asked.only, asked.phases)
+    return [] if field is None else [f"{field}: no row can have such a value."]
 
 
 # ------------------------------------------------------------------------------------- findings
