@@ -756,7 +756,8 @@ def intent_of(source: Source) -> Intent:
 
 
 def looked_up(case: Case, rules: InvoiceRules | None = None) -> list[RemoteInvoice]:
-    return [each.body for each in (rules or case.rules()).look_up(intent_of(read(case)))]
+    found = (rules or case.rules()).look_up(intent_of(read(case)))
+    return [each.body for each in found if each.is_ours]
 
 
 def test_the_server_keeps_the_number_and_may_say_so_by_any_unknown_code(case: Case) -> None:

@@ -197,6 +197,10 @@ ABOUT_ANYTHING_ELSE: Final = INVALID_VALUES | {METHOD_NOT_ALLOWED, DOES_NOT_EXIS
 """Refusals of a record whose meaning is known, and is not that a key is taken."""
 
 
+MEANS_TAKEN: Final = frozenset({ALREADY_EXISTS, INVOICE_NUMBER_TAKEN})
+"""Refusals that say so themselves: a display name, and (by hearsay) an invoice's number."""
+
+
 def may_mean_taken(zoho_code: int | None) -> bool:
     """Say whether a refused create may mean that Zoho holds its key: invoice number, plan code.
 

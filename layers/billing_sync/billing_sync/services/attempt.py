@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from billing_sync.domain.comparing import field_prints
 from billing_sync.domain.errors import (
+    MEANS_TAKEN,
     CallFailed,
     GoneInZoho,
     LookUpFailed,
@@ -246,7 +247,8 @@ class Attempt:
         """
         if not self._claim.found_intents:
             return None
-        remotes = self._rules.look_up(self._claim.found_intents[0])
+        found = self._rules.look_up(self._claim.found_intents[0])
+        remotes = [remote for remote in found if remote.is_ours]
         zoho_ids = tuple(remote.zoho_id for remote in remotes)
         if len(zoho_ids) > 1:
             return Found(candidates=zoho_ids, code="duplicate", why=f"{len(zoho_ids)} with its key")
@@ -373,17 +375,32 @@ class Attempt:
         started = self._clock.monotonic()
         try:
             remote = self._rules.send(write, permit)
-        except OutcomeUnknown as failure:
-            self._log(write, started, "in_doubt", failure)
+        except OutcomeUnknown as lost:
+            self._log(write, started, "in_doubt", lost)
             raise
-        except CallFailed as failure:
+        except CallFailed as refused:
+            failure = self._what_is_gone(write, refused)
             # Refused, or never left: it did not happen, and cannot happen any more.
             never_sent = isinstance(failure, NeverSent)
             self._records.close_intent(intent, "never_sent" if never_sent else "refused")
             self._log(write, started, "never_sent" if never_sent else "refused", failure)
-            raise
+            raise failure from None
         self._log(write, started, "answered", remote=remote)
         return intent, remote
+
+    def _what_is_gone(self, write: Write, failure: CallFailed) -> CallFailed:
+        """Tell «it is gone» from «something that its body names is»: Zoho's code is the same."""
+        if not isinstance(failure, GoneInZoho) or write.zoho_id is None or not write.payload:
+            return failure
+        try:
+            self._rules.get(write.zoho_id)
+        except CallFailed as seen:
+            return failure if isinstance(seen, GoneInZoho) else seen
+        return Rejected(
+            "Zoho does not know something that the record refers to.",
+            http_status=failure.http_status,
+            zoho_code=failure.zoho_code,
+        )
 
     def _open_intent(self, write: Write) -> tuple[Intent, Permit]:
         """Wait a little for a permit, holding nothing; longer waits are not this process's."""
@@ -429,7 +446,7 @@ class Attempt:
         return self._found(intent, remote)
 
     def _prove_create(self, intent: Intent) -> Outcome:
-        remotes = self._rules.look_up(intent)
+        remotes = [remote for remote in self._rules.look_up(intent) if remote.is_ours]
         if len(remotes) == 1:
             return self._found(intent, remotes[0])
         if remotes:
@@ -577,7 +594,10 @@ class Attempt:
             and self._rules.is_taken(refusal.zoho_code)
         ):
             self._rules.taken(refusal.zoho_code)
-            return self._settle_taken(source)
+            return self._settle_taken(source, refusal)
+        return self._settle_refused(refusal)
+
+    def _settle_refused(self, refusal: Rejected) -> Outcome:
         return self._settle(
             State.FAILED,
             code=f"zoho_{refusal.zoho_code}",
@@ -585,20 +605,28 @@ class Attempt:
             sentence=refusal.sentence,
         )
 
-    def _settle_taken(self, source: Source) -> Outcome:
-        """Zoho holds our key: link it if it is ours by key, else a person decides."""
+    def _settle_taken(self, source: Source, refusal: Rejected) -> Outcome:
+        """Zoho may hold our key: what a look at it finds decides, never the code.
+
+        Ours is linked; a stranger's, or one that cannot be told, is for a person.
+        """
         since = self._clock.now() - BEYOND_ANY_SNAPSHOT
         asked = Intent(0, "create", "create", source.key, source.figures, "", None, since)
         try:
             remotes = self._rules.look_up(asked)
-            if len(remotes) == 1:
-                return self._link(source, remotes[0].zoho_id)
+            ours = [remote for remote in remotes if remote.is_ours]
+            if len(ours) == 1:
+                return self._link(source, ours[0].zoho_id)
         except CallFailed as failure:
             return self._settle_failure(failure)
+        if not remotes and refusal.zoho_code not in MEANS_TAKEN:
+            return self._settle_refused(refusal)
         return self._settle(
             State.FAILED,
             code="taken",
-            sentence="Zoho says that its key is taken, by a record that is not recognisably ours.",
+            field=self._rules.key_field,
+            sentence=f"Zoho holds {self._rules.key_field or 'its name'} {source.key} already, in a"
+            " record that is not recognisably ours.",
             candidates=tuple(remote.zoho_id for remote in remotes),
         )
 

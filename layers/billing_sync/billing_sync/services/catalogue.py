@@ -129,6 +129,7 @@ class PlanRules(EntityRules):
     """
 
     entity = EntityType.PLAN
+    key_field = "sku"
 
     def __init__(
         self,

@@ -115,6 +115,7 @@ class InvoiceRules(EntityRules):
     """
 
     entity = EntityType.INVOICE
+    key_field = "invoice_number"
 
     def __init__(  # noqa: PLR0913, PLR0917 - the ports, and what is configured
         self,
@@ -457,7 +458,7 @@ class InvoiceRules(EntityRules):
         return _remote(self._api.get_invoice(zoho_id))
 
     def look_up(self, intent: Intent) -> list[Remote]:
-        """Find who holds the number of a write, and give it if it is ours by any figures ever sent.
+        """Find who holds the number of a write: ours, if by any figures that were ever sent.
 
         The newest snapshot, then everything that Zoho made since the write, then, where no young
         snapshot exists, its whole list. Numbers are unique there, so the first that bears it is
@@ -466,7 +467,7 @@ class InvoiceRules(EntityRules):
         for found in self._holding(intent):
             sent = [intent.figures, *self._sent_under(intent)]
             match = match_number(intent.key, found, sent, {}, "")
-            return [_remote(found)] if match.kind is MatchKind.SAME else []
+            return [Remote(found.zoho_id, found, is_ours=match.kind is MatchKind.SAME)]
         return []
 
     def _holding(self, intent: Intent) -> Iterator[RemoteInvoice]:

@@ -48,10 +48,14 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A record of Zoho as the engine needs it; `body` is the entity's own model."""
+    """A record of Zoho as the engine needs it; `body` is the entity's own model.
+
+    A look-up by a key that Zoho keeps unique may find a stranger who bears it: not `is_ours`.
+    """
 
     zoho_id: str
     body: Any
+    is_ours: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,8 @@ class EntityRules(Protocol):
     """
 
     entity: EntityType
+    key_field: str | None = None
+    """The column of the key, where Zoho keeps the key unique: a refusal may name it."""
 
     def parents(self, entity_id: str) -> tuple[RecordKey, ...]:  # noqa: ARG002 - of the protocol
         """Name the records that must be in Zoho before this one, nearest last."""
