@@ -49,31 +49,89 @@ WAITS: Final[dict[str, str]] = {
     "unavailable": "Zoho gave no readable answer; it is asked again",
 }
 
+_KEYS: Final[dict[EntityType, str]] = {
+    EntityType.CUSTOMER: "account number",
+    EntityType.PRODUCT: "name",
+    EntityType.PLAN: "plan code",
+    EntityType.SUBSCRIPTION: "reference",
+    EntityType.INVOICE: "number, or customer, date and total",
+    EntityType.PAYMENT: "reference",
+}
+"""By what one in Zoho is known to be ours."""
+
+_UNIQUE: Final[dict[EntityType, str]] = {
+    EntityType.CUSTOMER: "display name",
+    EntityType.INVOICE: "number",
+}
+"""What Zoho itself admits once, where that is another thing."""
+
 _SOURCE: Final = "Correct it in your own database: the change alone makes it be tried again."
 _STACK: Final = "Mend the setting, see `billing-sync preflight`, then run the backfill again."
 
 _ADVICE: Final[dict[str, str]] = {
     "plausible": (
         "Compare it with the candidate in Zoho. The same? `billing-sync link {entity} {id}"
-        " ZOHO_ID`. Somebody else? `billing-sync create-anyway {entity} {id}`."
+        " {zoho_id}`. Somebody else? `billing-sync create-anyway {entity} {id}`."
     ),
     "several": (
-        "Several in Zoho bear its account number: merge them there, or say which one counts with"
-        " `billing-sync link {entity} {id} ZOHO_ID`."
+        "Several in Zoho bear its {key}: leave one of them there, or say which one counts with"
+        " `billing-sync link {entity} {id} {zoho_id}`."
     ),
     "linked_elsewhere": (
-        "The one in Zoho belongs to another record of yours: two rows for one person, or a wrong"
-        " account number. Correct the rows, or the account number in Zoho, then"
+        "The one in Zoho belongs to another record of yours: two rows for one thing, or a wrong"
+        " {key}. Correct the rows, or the {key} in Zoho, then"
         " `billing-sync retry {entity} --ids {id}`."
     ),
     "duplicate": (
         "It is in Zoho more than once: remove the surplus one there, then"
-        " `billing-sync link {entity} {id} ZOHO_ID` with the one that stays."
+        " `billing-sync link {entity} {id} {zoho_id}` with the one that stays."
     ),
     "taken": (
-        "Find who bears its display name in Zoho. The same? `billing-sync link {entity} {id}"
-        " ZOHO_ID`. Else rename the one in Zoho and `billing-sync retry {entity} --ids {id}`."
+        "Another one in Zoho has its {unique}. The same after all? `billing-sync link {entity} {id}"
+        " {zoho_id}`. Else change the {unique} of the one in Zoho, and"
+        " `billing-sync retry {entity} --ids {id}`."
     ),
+    "not_found_in_zoho": (
+        "Zoho is to have it, and it is not there: see whether Zoho took or raised it after all."
+        " `billing-sync link {entity} {id} {zoho_id}` if it is there under another {key}, else"
+        " correct the row here; `billing-sync retry {entity} --ids {id}` looks again."
+    ),
+    "not_raised": (
+        "Zoho should have raised this invoice. Look at the service's subscription in Zoho: its"
+        " start, price and status. Raised since? `billing-sync retry {entity} --ids {id}` finds it;"
+        " with another date or total, `billing-sync link {entity} {id} {zoho_id}`."
+    ),
+    "already_paid": (
+        "In Zoho its invoice is paid already, by the payments that are named. The same payment?"
+        " `billing-sync link {entity} {id} {zoho_id}`. Another? Take the wrong one out there, then"
+        " `billing-sync retry {entity} --ids {id}`."
+    ),
+    "void_in_zoho": (
+        "Void it here too, or open it in Zoho again; then `billing-sync retry {entity} --ids {id}`."
+    ),
+    "cannot_be_voided": (
+        "It is withdrawn here, and paid or credited in Zoho, where it is never altered then. Take"
+        " the payment off it there and void it, or let it stand here, too; then"
+        " `billing-sync retry {entity} --ids {id}`."
+    ),
+    "cannot_be_changed": (
+        "It was changed here, and is paid or credited in Zoho, where it is never altered then. Undo"
+        " the change, or correct it by another invoice or a credit note."
+    ),
+    "plan_code_changed": (
+        "Zoho's subscriptions hold on to the former code: put the sku back, and make a package of"
+        " its own for the new one."
+    ),
+    "parent_not_in_zoho": (
+        "It is in Zoho, and an invoice of it is not: `billing-sync show` of that invoice says why."
+        " Mend that, then `billing-sync retry {entity} --ids {id}`."
+    ),
+    "prices_setting_differs": (
+        "Zoho invoices another total for this price than was computed: prices there hold tax, or do"
+        " not, otherwise than PricesInZoho says. Set one of the two right, confirm it again with"
+        " `billing-sync confirm`, then `billing-sync retry {entity} --ids {id}`."
+    ),
+    "waiting": "Nothing now: it is looked at again by itself.",
     "unwritable_text": f"A field holds characters that cannot be sent. {_SOURCE}",
     "name_missing": f"It has no name at all. {_SOURCE}",
     "account_number_missing": f"It has no account number. {_SOURCE}",
@@ -113,7 +171,7 @@ _ADVICE: Final[dict[str, str]] = {
     ),
     "gone_in_zoho": (
         "Somebody deleted or merged it in Zoho. If that was right, nothing is to be done; if"
-        " another one took its place, `billing-sync link {entity} {id} ZOHO_ID`."
+        " another one took its place, `billing-sync link {entity} {id} {zoho_id}`."
     ),
     "deleted_here": (
         "Its row is gone from your database, and it is still in Zoho: put it back, or deal with"
@@ -160,6 +218,10 @@ _ADVICE: Final[dict[str, str]] = {
     "secret_unwritable": f"A function may not store the access token. {_STACK}",
     "secret_malformed": f"A secret does not hold what it should. {_STACK}",
     "quota_not_configured": "Run `billing-sync preflight`: it sets the quota up.",
+    "time_zone_unknown": (
+        "Set the organisation's time zone in Zoho (Settings, Organization Profile), then run"
+        " `billing-sync preflight`."
+    ),
     "preflight_never_ran": "Run `billing-sync preflight` first.",
 }
 
@@ -169,6 +231,7 @@ _ADVICE_FOR_ROWS: Final = dict.fromkeys(
         "amount_missing",
         "amount_not_positive",
         "billing_day_impossible",
+        "customer_unknown",
         "currency_differs",
         "date_missing",
         "invoice_of_another",
@@ -245,12 +308,16 @@ def advice(
 
     With exactly one id the commands are ready to be copied.
     """
-    named = ids[0] if len(ids) == 1 else "ID"
     refused = re.fullmatch(r"zoho_(\d+)", code or "")
-    if refused:
-        return _ZOHO_REFUSED.format(number=refused[1], entity=entity, id=named)
-    words = _SAID.get(code or "")
-    return (words or _ADVICE_FOR_STATES[state]).format(entity=entity, id=named)
+    words = _ZOHO_REFUSED if refused else _SAID.get(code or "") or _ADVICE_FOR_STATES[state]
+    return words.format(
+        entity=entity,
+        id=ids[0] if len(ids) == 1 else "ID",
+        number=refused[1] if refused else "",
+        key=_KEYS[entity],
+        unique=_UNIQUE.get(entity, _KEYS[entity]),
+        zoho_id="PLAN_CODE" if entity is EntityType.PLAN else "ZOHO_ID",
+    )
 
 
 def is_known(code: str) -> bool:

@@ -160,6 +160,7 @@ class PlanSummary(BaseModel):
 
     calls: int | None = None
     customers_in_zoho: int | None = None
+    in_zoho: dict[str, int] = {}
     minutes: float | None = None
     days: float | None = None
     finish_at: datetime | None = None

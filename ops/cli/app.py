@@ -9,7 +9,14 @@ from typing import Annotated, Any, Final
 import typer
 
 from billing_sync.domain.states import EntityType, State
-from billing_sync.domain.steps import BackfillInput, Finding, Mode, PreflightAnswer, Severity
+from billing_sync.domain.steps import (
+    ZOHO_ID,
+    BackfillInput,
+    Finding,
+    Mode,
+    PreflightAnswer,
+    Severity,
+)
 from ops.cli import asked as read
 from ops.cli import render
 from ops.cli.advice import CONFIRMABLE
@@ -32,7 +39,11 @@ app = typer.Typer(
 
 Phases = Annotated[
     list[str] | None,
-    typer.Option("--phases", metavar="a,b", help="Only these phases. All, if not given."),
+    typer.Option(
+        "--phases",
+        metavar="a,b",
+        help="Only these of customers, subscriptions, invoices, payments. All, if not given.",
+    ),
 ]
 OnlyIds = Annotated[
     list[str] | None, typer.Option("--only-ids", metavar="a,b", help="Only rows of these ids.")
@@ -57,9 +68,22 @@ Wait = Annotated[
     bool, typer.Option("--wait/--no-wait", help="Follow the run to its end, or only start it.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
-Entity = Annotated[EntityType, typer.Argument(metavar="ENTITY", help="Such as customer.")]
+Entity = Annotated[
+    EntityType,
+    typer.Argument(
+        metavar="ENTITY",
+        help="customer, product, plan, subscription, invoice or payment.",
+    ),
+]
 RecordId = Annotated[
-    str, typer.Argument(metavar="ID", help="The row's id; for customers the account number, too.")
+    str,
+    typer.Argument(
+        metavar="ID",
+        help=(
+            "The row's id; also an account number, a sku, an invoice number or a transaction id. A"
+            " subscription's is its service's, a product's the service type."
+        ),
+    ),
 ]
 
 _STATE_NAMES: Final = [state.value for state in State]
@@ -265,8 +289,8 @@ def link(
     by: By = None,
 ) -> int:
     """Say which record of Zoho ours is. Our fields win there, in one update."""
-    # Zoho's ids are long numbers; the pattern is that of the message `Link`.
-    if not (zoho_id.isascii() and zoho_id.isdigit() and 6 <= len(zoho_id) <= 25):
+    # Zoho's ids are long numbers; only a plan is known there by its code.
+    if entity is not EntityType.PLAN and not ZOHO_ID.fullmatch(zoho_id):
         raise read.refuse("ZOHO_ID", "is a number of 6 to 25 digits, as Zoho shows it")
     return _tell(
         session,

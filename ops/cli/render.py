@@ -46,9 +46,13 @@ AT_THE_END: Final = frozenset({Severity.RED, Severity.WARNING})
 """Findings that are worth saying again when a run has ended."""
 
 _ACTIONS: Final[tuple[str, ...]] = (
-    "create", "link", "update", "prove", "unchanged", "skip", "ambiguous", "fail", "stays",
+    "create", "link", "update", "open", "cancel", "reactivate", "void", "delete", "compare",
+    "prove", "wait", "unchanged", "skip", "ambiguous", "fail", "stays", "deleted_here",
 )  # fmt: skip
-_ACTION_STYLES: Final = {"ambiguous": "red", "fail": "red", "skip": "dim", "unchanged": "dim"}
+_ACTION_STYLES: Final = {
+    **dict.fromkeys(("ambiguous", "fail", "stays", "deleted_here"), "red"),
+    **dict.fromkeys(("skip", "unchanged", "wait"), "dim"),
+}
 
 # What a run calls its step, and what the console calls the machine's state.
 _MACHINE_STATES: Final = {
@@ -321,7 +325,9 @@ def plan(run: RunStatus, summary: PlanSummary) -> RenderableType:
     if summary.calls is not None:
         rows.append(("Calls to Zoho", str(summary.calls)))
     if summary.customers_in_zoho is not None:
-        rows.append(("In Zoho now", plural(summary.customers_in_zoho, "customer")))
+        there = {"customer": summary.customers_in_zoho, **summary.in_zoho}
+        named = ", ".join(plural(count, entity) for entity, count in there.items())
+        rows.append(("In Zoho now", named))
     if summary.minutes is not None:
         at_least = duration(summary.minutes * 60) if summary.minutes >= 1 else "under a minute"
         rows.append(("Time", f"{at_least}, at the limit in force"))

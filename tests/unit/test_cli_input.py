@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing_sync.domain.states import EntityType, State
-from billing_sync.domain.steps import BackfillInput, Mode
+from billing_sync.domain.steps import BackfillInput, Mode, Phase
 from ops.cli.advice import WAITS, advice, is_known, wait_in_words
 from ops.cli.asked import LONGEST_NAME, execution_name, listed
 from ops.cli.choose import NoStackChosen, connect, local_stack
@@ -27,7 +27,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "layers" / "billing_sync" / "bil
 def test_name_says_what_a_run_carries_and_when_it_began() -> None:
     began = datetime(2026, 11, 22, 22, 15, 3, tzinfo=timezone(timedelta(hours=2)))
 
-    name = execution_name(BackfillInput(mode=Mode.APPLY), began, "ab12")
+    name = execution_name(BackfillInput(mode=Mode.APPLY, phases=(Phase.CUSTOMERS,)), began, "ab12")
 
     assert name == "customers-apply-2026-11-22T20-15-03Z-ab12"
 
@@ -64,7 +64,9 @@ def codes_of_the_engine() -> set[str]:
             codes = [each.value for each in node.keywords if each.arg == "code"]
             if name == "Unsendable":
                 codes = node.args[:1]
-            if name in {"Unsendable", "Misconfigured", "Found", "_settle", "Settlement"}:
+            if name == "Stuck":
+                codes += node.args[1:2]
+            if name in {"Unsendable", "Misconfigured", "Found", "Stuck", "_settle", "Settlement"}:
                 found.update(
                     each.value
                     for each in codes
@@ -81,11 +83,19 @@ def test_engine_gives_no_code_without_advice() -> None:
 
 
 @pytest.mark.parametrize("code", sorted(codes_of_the_engine() | {"zoho_3062", "invalid_client"}))
-def test_advice_leaves_no_blank_to_fill(code: str) -> None:
-    told = advice(code, EntityType.CUSTOMER, ["7"])
+@pytest.mark.parametrize("entity", list(EntityType))
+def test_advice_leaves_no_blank_to_fill(code: str, entity: EntityType) -> None:
+    told = advice(code, entity, ["7"])
 
     assert "{" not in told
     assert told.endswith(".")
+
+
+def test_advice_names_the_key_of_its_entity() -> None:
+    assert "bear its account number" in advice("several", EntityType.CUSTOMER, ["7"])
+    assert "bear its reference" in advice("several", EntityType.SUBSCRIPTION, ["7"])
+    assert "link plan 7 PLAN_CODE" in advice("several", EntityType.PLAN, ["7"])
+    assert "has its number" in advice("taken", EntityType.INVOICE, ["7"])
 
 
 def test_advice_for_one_record_can_be_copied_and_for_many_names_a_place() -> None:

@@ -1,8 +1,9 @@
 """What goes into and comes out of the functions: small, readable in the console, ids only."""
 
+import re
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -13,10 +14,15 @@ from pydantic import (
     Field,
     RootModel,
     ValidationError,
+    ValidationInfo,
+    field_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from billing_sync.domain.states import EntityType, State
+
+ZOHO_ID: Final = re.compile(r"[0-9]{6,25}", re.ASCII)
+LONGEST_PLAN_CODE: Final = 100
 
 
 class Strict(BaseModel):
@@ -81,9 +87,9 @@ def _in_their_order(phases: tuple[Phase, ...]) -> tuple[Phase, ...]:
 class BackfillInput(Strict):
     """The execution's input. Without a mode it plans, and writes nothing to Zoho."""
 
-    phases: Annotated[
-        tuple[Phase, ...], Field(min_length=1), AfterValidator(_in_their_order)
-    ] = tuple(Phase)
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1), AfterValidator(_in_their_order)] = (
+        tuple(Phase)
+    )
     mode: Mode = Mode.PLAN
     only: Only = Only()
 
@@ -233,13 +239,23 @@ class Retry(Strict):
 
 
 class Link(Strict):
-    """A person says which record of Zoho ours is."""
+    """A person says which record of Zoho ours is. A plan is known there by its code."""
 
     action: Literal["link"]
     by: str
     entity: EntityType
     id: str
-    zoho_id: Annotated[str, Field(pattern=r"^[0-9]{6,25}$")]
+    zoho_id: str
+
+    @field_validator("zoho_id")
+    @classmethod
+    def _is_an_id_of_zoho(cls, given: str, told: ValidationInfo) -> str:
+        is_plan = told.data.get("entity") is EntityType.PLAN
+        if is_plan and not 0 < len(given) <= LONGEST_PLAN_CODE:
+            raise PydanticCustomError("plan_code", "must be a plan's code, of 1 to 100 characters")
+        if not is_plan and not ZOHO_ID.fullmatch(given):
+            raise PydanticCustomError("zoho_id", "must be a number of 6 to 25 digits")
+        return given
 
 
 class CreateAnyway(Strict):

@@ -31,6 +31,14 @@ class Operations(Protocol):
     def create_anyway(self, record: RecordKey, *, by: str) -> bool:
         """Allow the create although somebody plausible is there; False where it is not allowed."""
 
+    def resolve(self, entity: EntityType, given: str) -> tuple[str, ...]:
+        """Give the ids of the rows whose id this is; else those whose number it is.
+
+        Numbers are the invoice number, the payment's transaction id and the package's sku: what
+        people read off a screen. None at all: no row has either. Of an entity without numbers it
+        is what was given.
+        """
+
     def note(self, by: str, action: str, details: dict[str, Any]) -> None:
         """Write down what was done about no single record."""
 

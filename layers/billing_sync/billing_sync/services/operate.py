@@ -77,8 +77,8 @@ class Operate:
         ids = []
         for given in asked.ids:
             record = self._record(asked.entity, given)
-            if record is None:
-                return _unknown(given)
+            if isinstance(record, OperateAnswer):
+                return record
             ids.append(record.entity_id)
         signalled = self._operations.retry(
             asked.entity, ids=ids, states=asked.states, code=asked.code, by=asked.by
@@ -87,8 +87,8 @@ class Operate:
 
     def _link(self, asked: Link) -> OperateAnswer:
         record = self._record(asked.entity, asked.id)
-        if record is None:
-            return _unknown(asked.id)
+        if isinstance(record, OperateAnswer):
+            return record
         try:
             holder = self._operations.link(record, asked.zoho_id, by=asked.by)
         except LookupError:
@@ -105,8 +105,8 @@ class Operate:
 
     def _create_anyway(self, asked: CreateAnyway) -> OperateAnswer:
         record = self._record(asked.entity, asked.id)
-        if record is None:
-            return _unknown(asked.id)
+        if isinstance(record, OperateAnswer):
+            return record
         if not self._operations.create_anyway(record, by=asked.by):
             return _refusal(
                 "NotAllowed",
@@ -193,8 +193,10 @@ class Operate:
 
     def _show(self, asked: Show) -> OperateAnswer:
         record = self._record(asked.entity, asked.id)
-        story = self._verification.story(record) if record else None
-        if record is None or story is None:
+        if isinstance(record, OperateAnswer):
+            return record
+        story = self._verification.story(record)
+        if story is None:
             return _unknown(asked.id)
         rule = STATES[State(story["record"]["state"])]
         story["record"] |= {"meaning": rule.meaning, "leaves_by": rule.leaves_by}
@@ -214,12 +216,21 @@ class Operate:
             }
         )
 
-    def _record(self, entity: EntityType, given: str) -> RecordKey | None:
-        """Take a customer's account number as well as an id."""
-        if entity is not EntityType.CUSTOMER:
-            return RecordKey(entity, given)
-        entity_id = self._source.customer_id_of(given)
-        return None if entity_id is None else RecordKey(entity, entity_id)
+    def _record(self, entity: EntityType, given: str) -> RecordKey | OperateAnswer:
+        """Take an account number, an invoice number, a transaction id or a sku as well as an id.
+
+        Several rows of one number are refused: which is meant, only an id can say.
+        """
+        if entity is EntityType.CUSTOMER:
+            customer_id = self._source.customer_id_of(given)
+            return _unknown(given) if customer_id is None else RecordKey(entity, customer_id)
+        # Of a row that is gone there may be a record still: its id is all that is left.
+        found = self._operations.resolve(entity, given) or (given,)
+        if len(found) > 1:
+            return _refusal(
+                "Several", "id", f"Several rows have this number: {', '.join(found)}. Give the id."
+            )
+        return RecordKey(entity, found[0])
 
 
 def _unknown(given: str) -> OperateAnswer:

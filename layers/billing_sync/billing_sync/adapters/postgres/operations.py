@@ -62,6 +62,13 @@ CREATE_ANYWAY: Final = text("""
       AND entity_id = :entity_id AND state = 'ambiguous' AND code = 'plausible'
 """)
 
+NUMBERS: Final = {
+    EntityType.PLAN: ("packages", "sku"),
+    EntityType.INVOICE: ("invoices", "invoice_number"),
+    EntityType.PAYMENT: ("payments", "transaction_id"),
+}
+"""The view of an entity, and the column by which people call its rows."""
+
 AUDIT: Final = text("""
     INSERT INTO billing_sync.audit (organisation_id, by, action, entity_type, entity_id, details)
     VALUES (:organisation_id, :by, :action, :entity_type, :entity_id, CAST(:details AS jsonb))
@@ -132,6 +139,22 @@ class PostgresOperations:
             if allowed.rowcount:
                 self._audit(connection, by, "create_anyway", record, {})
             return allowed.rowcount > 0
+
+    def resolve(self, entity: EntityType, given: str) -> tuple[str, ...]:
+        """Give the ids of the rows whose id this is; else those whose number it is."""
+        if entity not in NUMBERS:
+            return (given,)
+        view, number = NUMBERS[entity]
+        with one_statement(self._engine) as connection:
+            rows = connection.execute(
+                text(f"""
+                    SELECT CAST(id AS text) AS id, CAST(id AS text) = :given AS by_id
+                    FROM billing_source.{view}
+                    WHERE CAST(id AS text) = :given OR {number} = :given
+                    ORDER BY 2 DESC, 1 LIMIT 2"""),
+                {"given": given},
+            ).all()
+        return tuple(row.id for row in rows if row.by_id or not rows[0].by_id)
 
     def note(self, by: str, action: str, details: dict[str, Any]) -> None:
         """Write down what was done about no single record."""
