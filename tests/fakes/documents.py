@@ -6,7 +6,7 @@ from typing import Any
 
 from billing_sync.domain.errors import GoneInZoho, OutcomeUnknown
 from billing_sync.domain.states import EntityType, State
-from billing_sync.ports import Permit, Write
+from billing_sync.ports import Intent, Permit, Write
 from billing_sync.services.rules import DELETE, Anew, Do, Done, Remote, Source, Step, Stuck, Wait
 from tests.fakes.rules import FakeRules
 
@@ -29,6 +29,9 @@ class FakeDocuments(FakeRules):
     wait: Wait | None = None
     opens: bool = True
     """Whether opening does what its answer says."""
+    strangers: dict[str, str] = field(default_factory=dict)
+    """Documents of others that bear our key."""
+    key_field: str | None = None
     writes: list[str] = field(default_factory=list)
 
     def read(self, entity_id: str) -> Source | None:
@@ -84,8 +87,9 @@ class FakeDocuments(FakeRules):
     def fields_differ(self, source: Source, remote: Remote) -> list[str]:
         return self.figures_differ(source.figures, remote)
 
-    def look_up(self, intent: Any) -> list[Remote]:
-        return [
+    def look_up(self, intent: Intent) -> list[Remote]:
+        strangers = [Remote(id_, text, is_ours=False) for id_, text in self.strangers.items()]
+        return strangers + [
             Remote(zoho_id, text)
             for zoho_id, text in self.zoho.items()
             if text.removeprefix(DRAFT) == intent.figures["text"]

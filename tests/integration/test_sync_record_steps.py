@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from billing_sync.domain.errors import OutcomeUnknown, Throttled
+from billing_sync.domain.errors import GoneInZoho, OutcomeUnknown, Rejected, Throttled
 from billing_sync.domain.states import EntityType, State
 from billing_sync.ports import Claim, RecordKey, Write
 from billing_sync.services.rules import Found, Remote, Wait
@@ -355,3 +355,49 @@ def test_what_has_ended_for_good_is_made_anew_and_its_id_kept_as_a_former_one(
     assert documents.zoho == {"900001": ENDED, row.zoho_id: "460.00"}
     assert row.former_zoho_ids == ["900001"]
     assert row.facts == {"seen": ["900001", row.zoho_id]}
+
+
+# ------------------------------------------------------------------------- refusals of a key
+
+
+def test_what_a_body_refers_to_may_be_gone_and_not_the_record(
+    worker: Engine, documents: FakeDocuments
+) -> None:
+    worker.sync(INVOICE)
+    documents.looks = False
+    documents.fail("update", GoneInZoho("not there", http_status=404, zoho_code=1002))
+    documents.write("1", "460.00")
+    worker.records.signal(INVOICE)
+
+    assert worker.sync(INVOICE).state is State.FAILED
+
+    row = worker.row(INVOICE)
+    assert (row.code, row.zoho_id) == ("zoho_1002", "900001")
+
+
+@pytest.mark.parametrize(
+    ("zoho_code", "stranger", "code"),
+    [
+        (3062, False, "taken"),
+        (990403, True, "taken"),
+        (990403, False, "zoho_990403"),
+    ],
+    ids=["known code", "seen there", "another rule of Zoho's"],
+)
+def test_a_key_is_taken_if_zoho_says_so_or_a_look_shows_a_stranger_with_it(
+    worker: Engine, documents: FakeDocuments, zoho_code: int, stranger: bool, code: str
+) -> None:
+    documents.taken_codes = frozenset({3062, 990403})
+    documents.key_field = "invoice_number"
+    documents.fail("create", Rejected("Zoho refused it.", http_status=400, zoho_code=zoho_code))
+    if stranger:
+        documents.strangers = {"88": "other totals"}
+
+    assert worker.sync(INVOICE).state is State.FAILED
+
+    row = worker.row(INVOICE)
+    assert (row.code, row.candidates) == (code, ["88"] if stranger else [])
+    if code == "taken":
+        assert row.field == "invoice_number"
+        assert "invoice_number key of 1" in row.sentence
+    assert documents.writes == ["create"]
