@@ -1,4 +1,4 @@
-"""`make demo`: the customers' backfill from end to end, from empty data, with two mishaps.
+"""`make demo`: the backfill from end to end, from empty data, with mishaps and two renewals.
 
 Ends with 0 only if every condition holds; the run's logs stay in its folder below `build/run`.
 """
@@ -13,21 +13,32 @@ from typing import Any, Final
 
 from rich.console import Console
 
+from billing_sync.domain.payments import TAKEN_BY_ZOHO
+from billing_sync.domain.states import EntityType
 from billing_sync.domain.steps import OperateEvent
 from ops.cli.answers import Status, Story, read_answer
 from ops.cli.aws import AwsStack
 from ops.cli.session import FINE, INTERRUPTED, RED
 from ops.demo import report, scenario
+from ops.demo.books import Passed, at_noon, pass_until, read_books
 from ops.demo.command import Command
 from ops.demo.display import Display
-from ops.demo.mishaps import ANSWER_LOST_OF, KILLED_DURING, Mishaps
+from ops.demo.load import write_passed
+from ops.demo.mishaps import (
+    ANSWER_LOST_OF,
+    DRAFT_LOST,
+    KILLED_DURING,
+    PAYMENT_LOST,
+    Mishaps,
+)
 from ops.demo.old_way import run_old_way
-from ops.demo.verdict import Evidence, RunEnd, figures, judge
-from ops.fake_zoho import FakeZohoControl
+from ops.demo.reckoning import Application, account_number, read_application
+from ops.demo.verdict import Evidence, RunEnd, calls_per_entity, figures, judge
+from ops.fake_zoho import ByHand, FakeZohoControl, SeedPayment
 from ops.local_stack.interruptions import Interrupted, interruptible
-from ops.local_stack.postgres import SUPERUSER
+from ops.local_stack.postgres import APPLICATION_ROLE, SUPERUSER
 from ops.local_stack.processes import ProcessIdentity, StackError, project_root
-from ops.local_stack.stack import LocalStack, new_run_directory
+from ops.local_stack.stack import LocalStack, new_run_directory, set_calendar
 
 REPORTS: Final = project_root() / "build" / "demo"
 
@@ -98,6 +109,9 @@ class _Demo:
         self._aws = AwsStack.on_local_aws(state.stack_name, state.endpoint_url)
         self._command = Command(display, self._aws)
         self._zoho_url = state.zoho.url
+        if stack.options.today is None:
+            raise StackError("the demo needs a day")
+        self._books = read_books(stack.options.today)
 
     def play(self) -> Evidence:
         """Play all acts; give what they left behind."""
@@ -111,15 +125,16 @@ class _Demo:
                 self._expect("the plan", FINE, "backfill")
                 plan, after_plan = self._run_end(), zoho.state()
                 self._show_plan(plan)
-            with self._display.stage("Apply it; Zoho loses an answer, and a Lambda is killed"):
+            with self._display.stage("Apply it; Zoho loses answers, and a Lambda is killed"):
                 with Mishaps(zoho, self._local_aws, self._function("SyncBatchFunction")) as mishaps:
                     self._expect("the first run", RED, "backfill", "--apply", "--yes")
                 happened = mishaps.happened
                 self._display.say(
-                    f"\nWhat was done to it: Zoho committed {ANSWER_LOST_OF} and dropped the"
-                    f" connection ({happened.answers_lost} answer lost); the worker of SyncBatch"
-                    f" (process {happened.killed_pid}) was killed after Zoho had committed"
-                    f" {KILLED_DURING} and before it answered."
+                    f"\nWhat was done to it: Zoho committed {ANSWER_LOST_OF}, the draft of"
+                    f" {DRAFT_LOST} and the payment {PAYMENT_LOST}, and dropped the connection"
+                    f" ({sum(happened.answers_lost.values())} answers lost); the worker of"
+                    f" SyncBatch (process {happened.killed_pid}) was killed after Zoho had"
+                    f" committed {KILLED_DURING} and before it answered."
                 )
                 first = self._run_end()
                 self._display.say(
@@ -128,43 +143,68 @@ class _Demo:
                 )
             with self._display.stage("Customer 7 is ambiguous: look, link, and run again"):
                 self._expect("show", RED, "show", "customer", scenario.LOOKS_ALIKE)
-                looks_alike = self._story(scenario.LOOKS_ALIKE)
+                looks_alike = self._story(EntityType.CUSTOMER, scenario.LOOKS_ALIKE)
                 [candidate] = looks_alike.record.candidates
                 self._expect(
                     "link", FINE, "link", "customer", scenario.LOOKS_ALIKE, candidate, *_AS
                 )
                 self._expect("the second run", FINE, "backfill", "--apply", "--yes")
                 second = self._run_end()
-            told = (
-                scenario.KEPT_BY_ACCOUNT_NUMBER,
-                scenario.LOOKS_ALIKE,
-                ANSWER_LOST_OF,
-                KILLED_DURING,
-            )
+            with self._display.stage("Two months pass, here and in Zoho"):
+                self._let_months_pass(zoho)
+            with self._display.stage("Run again: link what Zoho raised, and send the rest"):
+                self._expect("the third run", FINE, "backfill", "--apply", "--yes")
+                third = self._run_end()
+            after = zoho.state()
             return Evidence(
                 config=self._stack.options.zoho,
                 before=before,
                 after_plan=after_plan,
-                after=zoho.state(),
+                after=after,
                 plan=plan,
                 first=first,
                 second=second,
+                third=third,
                 happened=happened,
                 looks_alike_at_first=looks_alike,
-                stories={number: self._story(number) for number in told},
+                stories=self._stories(),
+                application=self._application(),
+                calls=calls_per_entity(zoho.log(), after),
             )
 
-    def _show_what_is_there(self, customers: Sequence[dict[str, Any]]) -> None:
+    def _let_months_pass(self, zoho: FakeZohoControl) -> None:
+        """Move both calendars; write what the application and Zoho's own page did meanwhile."""
+        until = scenario.last_day(self._books.today)
+        raised_before = len(zoho.state().invoices)
+        set_calendar(self._stack.state, until)
+        raised = len(zoho.state().invoices) - raised_before
+        passed = pass_until(self._books, until)
+        with self._stack.database.connect(APPLICATION_ROLE) as connection:
+            write_passed(connection, self._books, passed)
+        on_the_page = _pay_in_zoho(zoho, passed)
+        self._display.say(
+            f"It is {until:%-d %B %Y}. Zoho raised {raised} invoices by itself, and took"
+            f" {on_the_page} payments on its own page. The application wrote"
+            f" {len(passed.invoices)} recurring invoices, one of them for a period to come, and"
+            f" {len(passed.payments)} payments. A promotion ended, a service was cancelled, a bank"
+            " took a debit order back, and an invoice was voided."
+        )
+
+    def _show_what_is_there(self, by_hand: Sequence[dict[str, Any]]) -> None:
         with self._stack.database.connect(SUPERUSER) as connection:
-            rows, packages, views, revision = connection.execute(
-                """SELECT (SELECT count(*) FROM customers), (SELECT count(*) FROM service_packages),
+            customers, services, invoices, payments, views, revision = connection.execute(
+                """SELECT (SELECT count(*) FROM customers),
+                       (SELECT count(*) FROM customer_services),
+                       (SELECT count(*) FROM customer_invoices),
+                       (SELECT count(*) FROM payment_transactions),
                        (SELECT count(*) FROM information_schema.views
                         WHERE table_schema = 'billing_source'),
                        (SELECT version_num FROM billing_sync.alembic_version)"""
-            ).fetchone() or (0, 0, 0, "none")
-        names = ", ".join(f"«{one['display_name']}»" for one in customers)
+            ).fetchone() or (0, 0, 0, 0, 0, "none")
+        names = ", ".join(f"«{one['display_name']}»" for one in by_hand)
         self._display.say(
-            f"The application has {rows} customers and {packages} packages; migrate made {views}"
+            f"The application has {customers} customers, {services} services, {invoices} invoices"
+            f" and {payments} payments, as of {self._books.today:%-d %B %Y}; migrate made {views}"
             f" views in billing_source, and our own tables (revision {revision})."
         )
         self._display.say(f"In Zoho, kept by hand: {names}.")
@@ -214,9 +254,30 @@ class _Demo:
         self._display.say("")
         self._display.say(report.plan_table(lines))
 
-    def _story(self, account_number: str) -> Story:
-        asked = {"action": "show", "entity": "customer", "id": account_number}
+    def _story(self, entity: EntityType, record: str) -> Story:
+        asked = {"action": "show", "entity": entity.value, "id": record}
         return read_answer(Story, self._operate(asked))
+
+    def _stories(self) -> dict[str, Story]:
+        """Ask for the stories of all that something happened to."""
+        customers = (
+            scenario.KEPT_BY_ACCOUNT_NUMBER,
+            scenario.LOOKS_ALIKE,
+            ANSWER_LOST_OF,
+            KILLED_DURING,
+        )
+        application = self._application()
+        invoices = {one["invoice_number"]: str(one["id"]) for one in application.invoices}
+        payments = {one["transaction_id"]: str(one["id"]) for one in application.payments}
+        return {
+            **{number: self._story(EntityType.CUSTOMER, number) for number in customers},
+            DRAFT_LOST: self._story(EntityType.INVOICE, invoices[DRAFT_LOST]),
+            PAYMENT_LOST: self._story(EntityType.PAYMENT, payments[PAYMENT_LOST]),
+        }
+
+    def _application(self) -> Application:
+        with self._stack.database.connect(SUPERUSER) as connection:
+            return read_application(connection)
 
     def _operate(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         answer = self._aws.operate(OperateEvent.model_validate(asked))
@@ -236,6 +297,37 @@ class _Demo:
         return identity
 
 
+def _pay_in_zoho(zoho: FakeZohoControl, passed: Passed) -> int:
+    """Let customers pay on Zoho's own page the invoices that it raised; count the payments."""
+    holdings = zoho.state()
+    there = {account_number(one): one["customer_id"] for one in holdings.customers}
+    issued = {one.number: one.issued_on for one in passed.invoices}
+    made: dict[str, list[SeedPayment]] = {}
+    for payment in passed.payments:
+        if payment.provider != TAKEN_BY_ZOHO or payment.completed_on is None:
+            continue
+        customer_id = there[payment.account_number]
+        [number] = [
+            one["number"]
+            for one in holdings.invoices
+            if one["customer_id"] == customer_id
+            and one["_subscription_id"]
+            and one["invoice_date"] == issued[payment.invoice].isoformat()
+        ]
+        profile = {
+            "payment_mode": "creditcard",
+            "amount": f"{payment.amount}",
+            "date": payment.completed_on.isoformat(),
+            "reference_number": payment.transaction_id,
+            "invoices": [{"invoice_number": number, "amount_applied": f"{payment.amount}"}],
+        }
+        paid = SeedPayment(
+            profile=profile, created_time=at_noon(payment.completed_on), created_by="Zoho's page"
+        )
+        made.setdefault(customer_id, []).append(paid)
+    return len(zoho.seed_by_hand(ByHand(payments=made)).payment_ids)
+
+
 def _sentence(cause: str | None) -> str:
     """Take a function's own sentence out of the JSON in which Lambda wraps what was raised."""
     try:
@@ -249,6 +341,8 @@ def _conclude(display: Display, run_directory: Path, evidence: Evidence) -> int:
     """Print and write the report; red if a condition does not hold."""
     told, conditions = figures(evidence), judge(evidence)
     display.say("")
+    display.say(report.entities_table(told))
+    display.say(report.calls_table(evidence.calls))
     display.say(report.figures_table(told))
     display.say(report.conditions_table(conditions))
     display.say(display.times())

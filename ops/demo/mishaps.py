@@ -1,4 +1,4 @@
-"""What the demo does to its own run: Zoho loses an answer, and a Lambda is killed at work."""
+"""What the demo does to its own run: Zoho loses answers, and a Lambda is killed at work."""
 
 import threading
 from datetime import UTC, datetime
@@ -16,6 +16,18 @@ KILLED_DURING: Final = "CT-2025-00004"
 ANSWER_LOST_OF: Final = "CT-2025-00012"
 """Not among the five that the killed Lambda has in hand: one mishap for each."""
 
+DRAFT_LOST: Final = "CTI-00039"
+"""An invoice: Zoho keeps its draft, and the answer with its id is lost before it was opened."""
+
+PAYMENT_LOST: Final = "TX-0029"
+"""A payment of three invoices."""
+
+_LOST: Final = {
+    ANSWER_LOST_OF: AnswerLost(operation="create_customer", display_name_contains=ANSWER_LOST_OF),
+    DRAFT_LOST: AnswerLost(operation="create_invoice", body_contains=DRAFT_LOST),
+    PAYMENT_LOST: AnswerLost(operation="create_payment", body_contains=PAYMENT_LOST),
+}
+
 # Longer than the Lambda would wait for it: it dies, or times out, and never sees the answer.
 _ANSWER_AFTER_SECONDS: Final = 30.0
 _LOOK_EVERY_SECONDS: Final = 0.03
@@ -24,7 +36,8 @@ _LOOK_EVERY_SECONDS: Final = 0.03
 class Happened(BaseModel):
     """What really happened: read from fake Zoho's own list of faults, and from the kill itself."""
 
-    answers_lost: int = 0
+    # By the record whose answer it was: how many of its calls lost theirs.
+    answers_lost: dict[str, int] = {}
     killed_pid: int | None = None
     killed_at: datetime | None = None
     committed_before_kill: bool = False
@@ -41,13 +54,11 @@ class Mishaps:
         self._function = function
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._kill_at_work, name="mishaps")
-        self._lost: int | None = None
+        self._lost: dict[str, int] = {}
         self._error: Exception | None = None
 
     def __enter__(self) -> Self:
-        self._lost = self._zoho.arm(
-            AnswerLost(operation="create_customer", display_name_contains=ANSWER_LOST_OF)
-        )
+        self._lost = {record: self._zoho.arm(fault) for record, fault in _LOST.items()}
         self._zoho.arm(
             AnswerDelayed(
                 operation="create_customer",
@@ -65,8 +76,8 @@ class Mishaps:
             return
         if self._error is not None:
             raise self._error
-        if self._lost is not None:
-            self.happened.answers_lost = self._zoho.faults_met()[self._lost]
+        met = self._zoho.faults_met()
+        self.happened.answers_lost = {record: met[fault] for record, fault in self._lost.items()}
         self._zoho.clear_faults()
 
     def _kill_at_work(self) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ops.demo.display import Stage
-from ops.demo.verdict import Condition
+from ops.demo.verdict import CallsPerEntity, Condition
 
 _FIGURES: Final = {
     "total": "rows of the source",
@@ -28,8 +29,10 @@ _FIGURES: Final = {
     "http_429": "answers 429",
     "tokens_minted": "tokens minted",
     "cooldowns": "waits of the state machine",
-    "active_seconds": "seconds active, both runs",
-    "waited_seconds": "seconds waited, both runs",
+    "active_seconds": "seconds active, all runs",
+    "waited_seconds": "seconds waited, all runs",
+    "difference": "difference of amounts",
+    "tax_difference": "difference of VAT",
 }
 
 
@@ -55,15 +58,42 @@ def figures_table(figures: dict[str, Any]) -> Table:
     return table
 
 
+def entities_table(figures: dict[str, Any]) -> Table:
+    """Show the four kinds of records on both sides, in rand."""
+    table = Table(title="The records", title_justify="left")
+    table.add_column("Kind")
+    columns = ("total", "in_step", "skipped", "waiting", "failed", "local_amount", "zoho_amount")
+    for words in ("rows", "in step", "skipped", "waiting", "failed", "here", "in Zoho"):
+        table.add_column(words, justify="right")
+    for name, one in figures["entities"].items():
+        table.add_row(name, *(str(one[column]) for column in columns))
+    return table
+
+
+def calls_table(calls: CallsPerEntity) -> Table:
+    """Show what each kind of record cost, the pages of lists apart."""
+    table = Table(title="Calls to Zoho, all runs", title_justify="left")
+    table.add_column("About")
+    for words in ("records written", "calls", "for each", "pages of lists"):
+        table.add_column(words, justify="right")
+    for name, one in calls.items():
+        each = f"{one.calls / one.records:.1f}" if one.records else ""
+        table.add_row(name, str(one.records), str(one.calls), each, str(one.pages))
+    return table
+
+
 def plan_table(lines: Iterable[bytes]) -> Table:
-    """Show a plan of few records, line by line, from its JSON Lines."""
-    table = Table(title="The plan, record by record", title_justify="left")
-    for column in ("Customer", "Action", "Why"):
-        table.add_column(column)
+    """Count a plan's records, from its JSON Lines, by kind, action and reason."""
+    counts = Counter[tuple[str, str, str]]()
     for line in lines:
         row = json.loads(line)
-        why = row["reason"] or ("not in Zoho" if row["action"] == "create" else "")
-        table.add_row(row["account_number"], row["action"], why)
+        counts[row["entity"], row["action"], row["reason"] or ""] += 1
+    table = Table(title="The plan", title_justify="left")
+    for column in ("Kind", "Action", "Why"):
+        table.add_column(column)
+    table.add_column("Records", justify="right")
+    for (entity, action, why), count in counts.items():
+        table.add_row(entity, action, why, str(count))
     return table
 
 
@@ -77,7 +107,7 @@ def as_markdown(
     lines = [
         f"# The demo: {verdict}",
         "",
-        "Figures from the sync records and from fake Zoho's own state, over both runs.",
+        "Figures from the sync records and from fake Zoho's own state, over all runs.",
         "",
         "## What had to hold",
         "",

@@ -4,9 +4,10 @@
 """
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
+from ops.demo.books import months_on
 from ops.fake_zoho import (
     FakeZohoConfig,
     Limits,
@@ -16,9 +17,14 @@ from ops.fake_zoho import (
 )
 from ops.local_stack.stack import StackOptions
 
-IN_STEP: Final = 13
+CUSTOMERS: Final = 13
 TEST_ACCOUNTS: Final = ("CT-2025-00001", "CT-2025-00003")
-SOURCE_ROWS: Final = IN_STEP + len(TEST_ACCOUNTS)
+
+RENEWALS: Final = 2
+"""How many months the calendar passes."""
+
+WAITING: Final = 1
+"""Invoices that the application wrote ahead: Zoho raises them in two days."""
 
 KEPT_BY_ACCOUNT_NUMBER: Final = "CT-2025-00014"
 """Customer 10: no e-mail, and in Zoho already, under a name that finance typed."""
@@ -30,27 +36,42 @@ LOOKS_ALIKE_EMAIL: Final = "anton@newgate-medical.example"
 
 UNKNOWN_HERE: Final = "CT-2025-00099"
 
-CALLS_PER_MINUTE: Final = 10
+CALLS_PER_MINUTE: Final = 25
 
 # How many of the protocol's seconds pass in a real one. The larger, the shorter are the waits, and
-# the shorter lives an access token: 3600 / 30 = 120 s, renewed 10 s before its end. The demo must
-# do with one, and its calls to Zoho spread over some 30 s, so a machine may be three times slower
-# than the one that it was made on.
-TIME_SCALE: Final = 30
+# the shorter lives an access token: 3600 / 20 = 180 s, renewed 15 s before its end. The demo must
+# do with one.
+TIME_SCALE: Final = 20
 
-# Zoho's limits are ours: one call too many, at any moment, would be answered 429. At 10 calls a
-# minute the next call is 6 s away, which is longer than a Lambda sleeps (2 s): the state machine
+# Zoho's limits are ours: one call too many, at any moment, would be answered 429. At 25 calls a
+# minute the next call is 2.4 s away, which is longer than a Lambda sleeps (2 s): the state machine
 # waits. The HTTP deadline and the send window are real seconds, whatever the scale; with the proof
 # delay (unscaled, and longer than the index lags) they make a lost answer's proof due after
-# 2 + 2 + 60 / 30 = 6 s.
+# 2 + 2 + 60 / 20 = 7 s. What falls due within a quarter of an hour is waited for at the end of a
+# run; an invoice that Zoho has not raised is looked for again after an hour.
 PARAMETERS: Final[dict[str, str | int | float]] = {
     "ZohoWrites": "on",
     "CallsPerMinute": CALLS_PER_MINUTE,
     "HttpDeadlineSeconds": 2,
     "SendWindowSeconds": 2,
     "ProofDelaySeconds": 60,
+    "WorkOffHours": 0.25,
 }
 INDEX_LAG_SECONDS: Final = 10
+
+
+def demo_day(real: date) -> date:
+    """Give the day on which the demo's history ends: the 20th that comes next.
+
+    Never a day that is over: what is made in Zoho would then seem older than the call that made it.
+    """
+    day = real.replace(day=20)
+    return day if day > real else months_on(day, 1)
+
+
+def last_day(today: date) -> date:
+    """Give the day to which the calendar passes on."""
+    return months_on(today, RENEWALS)
 
 
 def zoho() -> FakeZohoConfig:
@@ -59,14 +80,19 @@ def zoho() -> FakeZohoConfig:
     return FakeZohoConfig(
         time_scale=TIME_SCALE,
         organisations=[organisation],
-        switches=Switches(index_lag_seconds=INDEX_LAG_SECONDS),
+        switches=Switches(index_lag_seconds=INDEX_LAG_SECONDS, tax_rounding="line"),
         seed={organisation.organization_id: kept_by_hand()},
     )
 
 
 def options() -> StackOptions:
     """Give the options of the demo's stack."""
-    return StackOptions(zoho=zoho(), time_scale=TIME_SCALE, parameters=PARAMETERS)
+    return StackOptions(
+        zoho=zoho(),
+        time_scale=TIME_SCALE,
+        parameters=PARAMETERS,
+        today=demo_day(datetime.now(UTC).date()),
+    )
 
 
 def options_for_playing() -> StackOptions:

@@ -4,14 +4,17 @@ Nothing here is counted by the demo itself.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from billing_sync.domain.money import total_of
 from billing_sync.domain.states import State
 from ops.cli.answers import Story
 from ops.demo import scenario
-from ops.demo.mishaps import ANSWER_LOST_OF, KILLED_DURING, Happened
-from ops.fake_zoho import Holdings
+from ops.demo.mishaps import ANSWER_LOST_OF, DRAFT_LOST, KILLED_DURING, PAYMENT_LOST, Happened
+from ops.demo.reckoning import NOT_OWED, Application, Reckoning, account_number, duplicates, reckon
+from ops.fake_zoho import Holdings, LogEntry
 from ops.fake_zoho.config import FakeZohoConfig
 
 SUCCEEDED: Final = "SUCCEEDED"
@@ -30,6 +33,33 @@ class RunEnd:
     waits: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Calls:
+    """What an entity cost: how many of it we wrote, calls about one of them, pages of lists."""
+
+    records: int
+    calls: int
+    pages: int
+
+
+type CallsPerEntity = dict[str, Calls]
+
+_KINDS: Final = ("customer", "product", "plan", "subscription", "invoice", "payment")
+
+
+def calls_per_entity(log: Iterable[LogEntry], zoho: Holdings) -> CallsPerEntity:
+    """Count the calls of a log by what they are about; lists are counted apart."""
+    calls, pages = Counter[str](), Counter[str]()
+    for entry in log:
+        operation = entry.operation or ""
+        kind = next((kind for kind in _KINDS if kind in operation), "")
+        (pages if operation.startswith("list_") else calls)[kind] += 1
+    return {
+        f"{kind}s": Calls(sum(1 for one in held if one["_writes"]), calls[kind], pages[kind])
+        for kind, held in zip(_KINDS, _records(zoho).values(), strict=True)
+    }
+
+
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
     """All that is judged."""
@@ -41,10 +71,19 @@ class Evidence:
     plan: RunEnd
     first: RunEnd
     second: RunEnd
+    # After the calendar had passed two renewals.
+    third: RunEnd
     happened: Happened
-    # By account number: the stories of those whom something happened to.
+    # By account number, invoice number or transaction: stories of what something happened to.
     looks_alike_at_first: Story
     stories: dict[str, Story]
+    application: Application
+    calls: CallsPerEntity
+
+    @property
+    def runs(self) -> tuple[RunEnd, RunEnd, RunEnd]:
+        """The runs that wrote."""
+        return self.first, self.second, self.third
 
 
 @dataclass(frozen=True)
@@ -57,23 +96,27 @@ class Condition:
 
 
 def figures(evidence: Evidence) -> dict[str, Any]:
-    """Give `report.json`: the last run's records, both runs' waits, and Zoho's own counters.
+    """Give `report.json`: the last run's records, all runs' waits, and Zoho's own counters.
 
-    Both are runs of the same plan over the same rows, so the last one's report has the final state
-    of all of them; what a run counts for itself (updates, waits) is summed.
+    All are runs over all records, so the last one's report has the final state of all of them;
+    what a run counts for itself (updates, waits) is summed.
     """
-    first, second, zoho = evidence.first.report, evidence.second.report, evidence.after
+    zoho = evidence.after
     summed = {
-        name: round(first[name] + second[name], 1)
+        name: round(sum(run.report[name] for run in evidence.runs), 1)
         for name in ("updated", "cooldowns", "active_seconds", "waited_seconds")
     }
-    return second | {
+    return evidence.third.report | {
         **summed,
-        "duplicates_in_zoho": sum(count - 1 for count in _bearers(zoho).values()),
+        "duplicates_in_zoho": sum(duplicates(zoho).values()),
         "mails_sent": len(zoho.mails),
         "zoho_calls": zoho.counters.calls,
         "http_429": sum(zoho.counters.http_429.values()),
         "tokens_minted": zoho.counters.tokens_minted,
+        "calls_per_record": {
+            entity: {"records": one.records, "calls": one.calls, "pages": one.pages}
+            for entity, one in evidence.calls.items()
+        },
         "runs": [
             {
                 "run_id": run.report["run_id"],
@@ -82,7 +125,7 @@ def figures(evidence: Evidence) -> dict[str, Any]:
                 "colour": run.report["colour"],
                 "why": run.report["why"],
             }
-            for run in (evidence.plan, evidence.first, evidence.second)
+            for run in (evidence.plan, *evidence.runs)
         ],
     }
 
@@ -90,11 +133,19 @@ def figures(evidence: Evidence) -> dict[str, Any]:
 def judge(evidence: Evidence) -> list[Condition]:
     """Hold every promise of the demo against what was seen."""
     told = figures(evidence)
+    reckoning = reckon(evidence.application, evidence.after)
     return [
+        _all_in_step(told),
+        *_to_the_cent(reckoning),
+        _told_as_reckoned(told),
+        _debtors(reckoning),
+        _days(reckoning),
+        _waiting(evidence),
         Condition(
-            f"{scenario.IN_STEP} of {scenario.IN_STEP} are in step",
-            (told["in_step"], told["total"]) == (scenario.IN_STEP, scenario.SOURCE_ROWS),
-            f"{told['in_step']} in step of {told['total']} rows, {told['skipped']} skipped",
+            "nothing is in Zoho twice",
+            told["duplicates_in_zoho"] == 0,
+            f"{told['duplicates_in_zoho']} duplicates among"
+            f" {sum(map(len, _records(evidence.after).values()))} records",
         ),
         _test_accounts(evidence),
         _plan_wrote_nothing(evidence),
@@ -112,18 +163,114 @@ def judge(evidence: Evidence) -> list[Condition]:
         _cooled_down(evidence),
         Condition("nobody was mailed", told["mails_sent"] == 0, str(told["mails_sent"])),
         _lost_answer(evidence),
+        _lost_draft(evidence),
+        _lost_payment(evidence),
         _killed(evidence),
-        Condition(
-            "no account number is in Zoho twice",
-            told["duplicates_in_zoho"] == 0,
-            f"{told['duplicates_in_zoho']} duplicates among {len(evidence.after.customers)}",
-        ),
     ]
+
+
+_OUT_OF_STEP: Final = (
+    "failed",
+    "ambiguous",
+    "mismatch",
+    "exhausted",
+    "in_doubt",
+    "retrying",
+    "blocked",
+    "pending",
+)
+
+
+def _all_in_step(told: dict[str, Any]) -> Condition:
+    """Require that nothing is left over: in step, not to be sent, or Zoho's own turn."""
+    entities = told["entities"]
+    whole = all(
+        one["in_step"] + one["skipped"] + one["waiting"] == one["total"] and one["in_step"] > 0
+        for one in entities.values()
+    )
+    left = [f"{told[state]} {state}" for state in _OUT_OF_STEP if told.get(state)]
+    return Condition(
+        "every record is in step, rightly skipped, or waits for Zoho",
+        whole and not left,
+        "; ".join(
+            (
+                *(
+                    f"{name}: {one['in_step']} in step and {one['skipped']} skipped"
+                    f" of {one['total']}"
+                    for name, one in entities.items()
+                ),
+                *left,
+            )
+        ),
+    )
+
+
+def _to_the_cent(reckoning: Reckoning) -> list[Condition]:
+    """Compare sums that the demo takes from both sides itself."""
+    sides = (
+        ("subscriptions", "what is billed every month is the same", reckoning.monthly),
+        ("invoices", "what was invoiced is the same to the cent", reckoning.invoices),
+        ("invoices", "its VAT is the same to the cent", reckoning.tax),
+        ("payments", "what was paid is the same to the cent", reckoning.payments),
+    )
+    return [
+        Condition(
+            sentence,
+            figure.equal and reckoning.counts[entity][0] == reckoning.counts[entity][1] > 0,
+            f"{figure}; {reckoning.counts[entity][0]} and {reckoning.counts[entity][1]} {entity}",
+        )
+        for entity, sentence, figure in sides
+    ]
+
+
+def _told_as_reckoned(told: dict[str, Any]) -> Condition:
+    """Hold the product's own report against it."""
+    debtors = told["debtors"]
+    differences = (told["difference"], told["tax_difference"], debtors["difference"])
+    return Condition(
+        "the last run's own report finds no difference",
+        set(differences) == {"0.00"} and debtors["customers_that_differ"] == 0,
+        "amounts {}, VAT {}, debtors {}".format(*differences),
+    )
+
+
+def _debtors(reckoning: Reckoning) -> Condition:
+    differing = [
+        f"{one.account_number}: owed {one.owed}; credit {one.credit}"
+        for one in reckoning.debtors
+        if not (one.owed.equal and one.credit.equal)
+    ]
+    owed = total_of(one.owed.here for one in reckoning.debtors)
+    credit = total_of(one.credit.here for one in reckoning.debtors)
+    return Condition(
+        "each customer owes the same on both sides, and has the same credit",
+        len(reckoning.debtors) == scenario.CUSTOMERS and not differing,
+        "; ".join(differing) or f"{owed:,.2f} owed, {credit:,.2f} of credit",
+    )
+
+
+def _days(reckoning: Reckoning) -> Condition:
+    days = reckoning.days
+    return Condition(
+        "each day of each service is billed once in Zoho",
+        days.billed > 0 and not (days.twice or days.missing or days.too_many),
+        f"{days.billed} days: {days.twice} twice, {days.missing} missing, {days.too_many} too many",
+    )
+
+
+def _waiting(evidence: Evidence) -> Condition:
+    waiting = sorted(evidence.application.waiting)
+    kinds = {entity for entity, _ in waiting}
+    return Condition(
+        "only the invoice that Zoho has not raised yet waits",
+        len(waiting) == scenario.WAITING and kinds == {"invoice"},
+        ", ".join(f"{entity} {id_}" for entity, id_ in waiting) or "none",
+    )
 
 
 def _test_accounts(evidence: Evidence) -> Condition:
     sent = [number for number in scenario.TEST_ACCOUNTS if _with_number(evidence.after, number)]
-    skipped = evidence.second.report["skipped"]
+    skipped = evidence.third.report["entities"]["customers"]["skipped"]
     return Condition(
         "the two test accounts were not sent",
         not sent and skipped == len(scenario.TEST_ACCOUNTS),
@@ -132,13 +279,17 @@ def _test_accounts(evidence: Evidence) -> Condition:
 
 
 def _plan_wrote_nothing(evidence: Evidence) -> Condition:
+    before = _records(evidence.before)
     return Condition(
         "the plan wrote nothing to Zoho",
-        evidence.plan.status == SUCCEEDED
-        and evidence.after_plan.customers == evidence.before.customers,
+        evidence.plan.status == SUCCEEDED and _records(evidence.after_plan) == before,
         f"execution {evidence.plan.status},"
-        f" {len(evidence.after_plan.customers)} customers in Zoho as before",
+        f" {sum(map(len, before.values()))} records in Zoho as before",
     )
+
+
+def _records(zoho: Holdings) -> dict[str, list[dict[str, Any]]]:
+    return {f"{kind}s": getattr(zoho, f"{kind}s") for kind in _KINDS}
 
 
 def _kept_by_account_number(evidence: Evidence) -> Condition:
@@ -159,14 +310,18 @@ def _looked_alike(evidence: Evidence) -> Condition:
     at_first, at_last = evidence.looks_alike_at_first.record, evidence.stories[number].record
     after = _ids(_with_number(evidence.after, number))
     return Condition(
-        "customer 7 was ambiguous, the run red; linked, the next one ended green",
+        "customer 7 was ambiguous, the run red; linked, the next two ended green",
         at_first.state is State.AMBIGUOUS
         and (evidence.first.status, evidence.first.report["colour"]) == (FAILED, "red")
-        and (evidence.second.status, evidence.second.report["colour"]) == (SUCCEEDED, "green")
+        and all(
+            (run.status, run.report["colour"]) == (SUCCEEDED, "green")
+            for run in (evidence.second, evidence.third)
+        )
         and at_last.how == "linked"
         and after == list(at_first.candidates),
         f"first {at_first.state}, execution {evidence.first.status};"
-        f" then {at_last.how or at_last.state}, execution {evidence.second.status}",
+        f" then {at_last.how or at_last.state}, executions {evidence.second.status} and"
+        f" {evidence.third.status}",
     )
 
 
@@ -200,8 +355,8 @@ def _strangers(evidence: Evidence) -> Condition:
 def _is_as_seeded(customer: dict[str, Any], profile: dict[str, Any] | None) -> bool:
     if profile is None:
         return False
-    numbers = [field["value"] for field in profile.get("custom_fields", [])]
-    return _numbers(customer) == numbers and all(
+    seeded = [field["value"] for field in profile.get("custom_fields", [])]
+    return account_number(customer) == next(iter(seeded), None) and all(
         customer[name] == value for name, value in profile.items() if name != "custom_fields"
     )
 
@@ -218,11 +373,29 @@ def _cooled_down(evidence: Evidence) -> Condition:
 
 
 def _lost_answer(evidence: Evidence) -> Condition:
-    lost = evidence.happened.answers_lost
+    in_zoho = _ids(_with_number(evidence.after, ANSWER_LOST_OF))
+    return _lost(evidence, ANSWER_LOST_OF, "customer", in_zoho)
+
+
+def _lost_draft(evidence: Evidence) -> Condition:
+    bearing = [one for one in evidence.after.invoices if one["number"] == DRAFT_LOST]
+    opened = [one["invoice_id"] for one in bearing if one["status"] not in NOT_OWED]
+    return _lost(evidence, DRAFT_LOST, "invoice", opened)
+
+
+def _lost_payment(evidence: Evidence) -> Condition:
+    payments = evidence.after.payments
+    bearing = [one["payment_id"] for one in payments if one["reference_number"] == PAYMENT_LOST]
+    return _lost(evidence, PAYMENT_LOST, "payment", bearing)
+
+
+def _lost(evidence: Evidence, name: str, kind: str, in_zoho: list[str]) -> Condition:
+    lost = evidence.happened.answers_lost.get(name, 0)
     return _survived(
         evidence,
-        ANSWER_LOST_OF,
-        sentence="the answer that Zoho lost after it committed made no second customer",
+        name,
+        in_zoho,
+        sentence=f"the answer that Zoho lost after it committed made no second {kind}",
         happened=lost == 1,
         what=f"{lost} answer lost",
     )
@@ -233,6 +406,7 @@ def _killed(evidence: Evidence) -> Condition:
     return _survived(
         evidence,
         KILLED_DURING,
+        _ids(_with_number(evidence.after, KILLED_DURING)),
         sentence="the killed Lambda made no second customer",
         happened=pid is not None and committed,
         what=f"worker {pid} killed" if pid else "no worker was killed",
@@ -240,28 +414,22 @@ def _killed(evidence: Evidence) -> Condition:
 
 
 def _survived(
-    evidence: Evidence, number: str, *, sentence: str, happened: bool, what: str
+    evidence: Evidence, name: str, in_zoho: list[str], *, sentence: str, happened: bool, what: str
 ) -> Condition:
-    """Require one customer in Zoho, and a proof that found it: neither luck nor a second POST.
+    """Require one record in Zoho, and a proof that found it: neither luck nor a second POST.
 
     A write that was proved never to have happened beside it is none: its worker may have died, or
     stalled, before the first byte.
     """
-    story = evidence.stories[number]
+    story = evidence.stories[name]
     creates = [intent for intent in story.intents if intent.method == "create"]
     ends = Counter(str(intent.closed_as) for intent in creates)
     proved = ends["found"] == 1 and set(ends) <= {"found", "absent", "never_sent"}
-    in_zoho = _ids(_with_number(evidence.after, number))
     return Condition(
         sentence,
         happened and proved and in_zoho == [story.record.zoho_id],
-        f"{what}; the create of {number}: {', '.join(ends)}; {len(in_zoho)} in Zoho",
+        f"{what}; the create of {name}: {', '.join(ends)}; {len(in_zoho)} in Zoho",
     )
-
-
-def _bearers(holdings: Holdings) -> Counter[str]:
-    """Count Zoho's customers by account number."""
-    return Counter(number for one in holdings.customers for number in _numbers(one))
 
 
 def _with_number(holdings: Holdings, number: str) -> list[dict[str, Any]]:
@@ -269,13 +437,7 @@ def _with_number(holdings: Holdings, number: str) -> list[dict[str, Any]]:
     return [
         one
         for one in holdings.customers
-        if number in _numbers(one) or f"({number})" in one["display_name"]
-    ]
-
-
-def _numbers(customer: dict[str, Any]) -> list[str]:
-    return [
-        field["value"] for field in customer["custom_fields"] if field["label"] == "Account Number"
+        if number == account_number(one) or f"({number})" in one["display_name"]
     ]
 
 

@@ -44,7 +44,8 @@ class Holdings(BaseModel):
     Each record is as Zoho's own detail shows it, with `organization_id`, `_created_by`,
     `_by_api` (False: kept by hand) and `_writes` (API writes since it was made) beside; invoices
     have the names of both create and get. What Zoho's answers do not tell has a dash before it:
-    `_subscription_id` of invoices, `_cancelled_on` of subscriptions, `_account_id` of payments.
+    `_subscription_id` of invoices, `_cancelled_on` and `_scheduled_price` of subscriptions,
+    `_account_id` of payments.
     `customers_zoho_could_mail` are those with an address and an invoice past due: whom reminders
     would mail, on or off.
     """

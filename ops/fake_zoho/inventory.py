@@ -10,7 +10,7 @@ from ops.fake_zoho import (
     products,
     subscription_views,
 )
-from ops.fake_zoho.formats import day
+from ops.fake_zoho.formats import day, money
 from ops.fake_zoho.organisation import Organisation
 from ops.fake_zoho.replies import JsonObject
 from ops.fake_zoho.shelf import Record
@@ -41,7 +41,11 @@ def _records(organisation: Organisation) -> Iterator[tuple[str, JsonObject, Reco
         yield "plans", plans.detail(plan, config), plan
     for subscription in organisation.subscriptions.all():
         shown = subscription_views.detail(subscription, organisation)
-        shown |= {"_cancelled_on": day(subscription.cancelled_on)}
+        scheduled = subscription.scheduled
+        shown |= {
+            "_cancelled_on": day(subscription.cancelled_on),
+            "_scheduled_price": None if scheduled is None else money(scheduled.price, config),
+        }
         yield "subscriptions", shown, subscription
     for invoice in organisation.invoices.all():
         shown = invoice_views.created(invoice, organisation)

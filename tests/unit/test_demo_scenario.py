@@ -1,7 +1,10 @@
 """The demo's Zoho, as the issue asks for it; and its clocks, which must fit together."""
 
 import csv
+from datetime import date
 from typing import Any
+
+import pytest
 
 from billing_sync.domain.timing import Timing
 from ops.demo import scenario
@@ -63,7 +66,7 @@ def test_the_source_has_the_rows_that_the_verdict_counts() -> None:
     tests = [number for number, row in rows().items() if row["account_type"] == "internal_test"]
 
     assert tuple(sorted(tests)) == scenario.TEST_ACCOUNTS
-    assert len(rows()) == scenario.SOURCE_ROWS
+    assert len(rows()) == scenario.CUSTOMERS + len(scenario.TEST_ACCOUNTS)
 
 
 def test_a_call_is_further_away_than_a_lambda_sleeps() -> None:
@@ -93,3 +96,16 @@ def test_only_a_stack_for_playing_has_tokens_that_last() -> None:
     assert played.zoho.tokens.life_seconds / played.time_scale == 3600
     assert played.zoho.seed == scenario.options().zoho.seed
     assert played.parameters == scenario.options().parameters
+
+
+@pytest.mark.parametrize(
+    ("real", "day"),
+    [
+        (date(2026, 11, 1), date(2026, 11, 20)),
+        (date(2026, 11, 19), date(2026, 11, 20)),
+        (date(2026, 11, 20), date(2026, 12, 20)),
+        (date(2026, 12, 31), date(2027, 1, 20)),
+    ],
+)
+def test_the_demos_day_is_the_next_20th_and_never_over(real: date, day: date) -> None:
+    assert scenario.demo_day(real) == day
