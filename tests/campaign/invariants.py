@@ -75,7 +75,7 @@ def check(stage: Stage, *, mended: bool) -> list[Violation]:
 def _duplicates_reported(stage: Stage) -> set[str]:
     """Give the account numbers that a run's report names, because several in Zoho bear them."""
     findings = stage.rows(
-        "SELECT records FROM billing_sync.findings WHERE code = 'duplicates_in_zoho'"
+        "SELECT records FROM billing_sync.findings WHERE code = 'two_customers_for_one_account'"
     )
     return {str(account) for finding in findings for account in finding["records"]}
 

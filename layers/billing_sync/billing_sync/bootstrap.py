@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from billing_sync.adapters.clock import SystemClock
 from billing_sync.config import (
@@ -37,10 +37,11 @@ if TYPE_CHECKING:
     from billing_sync.adapters.secrets import Secrets
     from billing_sync.adapters.zoho.oauth import ZohoCredentials
     from billing_sync.domain.remote import RemoteInvoice, RemoteSubscription
+    from billing_sync.services.backfill.books import CompareBooks
     from billing_sync.services.backfill.conclude import Conclude
     from billing_sync.services.backfill.plan import MakePlan
     from billing_sync.services.backfill.report import MakeReport
-    from billing_sync.services.backfill.snapshot import SnapshotStep
+    from billing_sync.services.backfill.snapshot import SnapshotStep, WalkLists
     from billing_sync.services.backfill.sync_batch import SyncBatch
     from billing_sync.services.backfill.verify import Verify
     from billing_sync.services.money_rules import OrganisationMoney
@@ -179,7 +180,11 @@ class Container:
 
     @cached_property
     def api(self) -> BillingApi:
-        """Zoho Billing."""
+        """Zoho Billing; a function without its settings (the plan's) has the rules, and no API."""
+        if "ZOHO_SECRET_ARN" not in self._variables:
+            from billing_sync.adapters.zoho.absent import NoZoho
+
+            return cast("BillingApi", NoZoho())
         from billing_sync.adapters.zoho.client import ZohoBilling
         from billing_sync.adapters.zoho.client import ZohoSettings as ClientSettings
 
@@ -395,7 +400,31 @@ class Container:
         """The step `Snapshot`."""
         from billing_sync.services.backfill.snapshot import SnapshotStep
 
-        return SnapshotStep(self.runs, self.loop, self.take_snapshot)
+        return SnapshotStep(self.runs, self.loop, self.walk_lists)
+
+    @cached_property
+    def walk_lists(self) -> "WalkLists":
+        """The walks over Zoho's lists, for `Snapshot` and `Verify`."""
+        from billing_sync.services.backfill.snapshot import WalkLists
+
+        return WalkLists(
+            self.runs, self.loop, self.take_snapshot, self.subscription_rows, self.invoice_rows
+        )
+
+    @cached_property
+    def compare_books(self) -> "CompareBooks":
+        """Both sides' books, for `Plan`, `Verify` and `Report`."""
+        from billing_sync.services.backfill.books import CompareBooks
+
+        return CompareBooks(
+            self.source,
+            self.records,
+            self.snapshots,
+            self.verification,
+            self.organisations,
+            self.money,
+            self.sync.ownership,
+        )
 
     @cached_property
     def plan(self) -> "MakePlan":
@@ -413,6 +442,8 @@ class Container:
             self.run_files,
             self.names,
             self.clock,
+            self.rules,
+            self.compare_books,
             account_label=ACCOUNT_NUMBER_LABEL,
         )
 
@@ -443,7 +474,10 @@ class Container:
         return Verify(
             self.runs,
             self.loop,
+            self.walk_lists,
             self.take_snapshot,
+            self.subscription_rows,
+            self.invoice_rows,
             self.snapshots,
             self.source,
             self.records,
@@ -451,6 +485,9 @@ class Container:
             self.api,
             self.organisations,
             self.names,
+            self.rules,
+            self.money,
+            self.compare_books,
             account_label=ACCOUNT_NUMBER_LABEL,
         )
 
@@ -464,9 +501,13 @@ class Container:
     @cached_property
     def report(self) -> "MakeReport":
         """The step `Report`."""
+        from billing_sync.services.backfill.amounts import AddUp
         from billing_sync.services.backfill.report import MakeReport
 
-        return MakeReport(self.runs, self.verification, self.snapshots, self.run_files, self.clock)
+        add_up = AddUp(self.source, self.records, self.snapshots, self.verification, self.money)
+        return MakeReport(
+            self.runs, self.verification, self.run_files, self.clock, add_up, self.compare_books
+        )
 
     @cached_property
     def conclude(self) -> "Conclude":

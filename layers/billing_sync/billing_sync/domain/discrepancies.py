@@ -39,6 +39,8 @@ class Code(StrEnum):
     PAID_WITHOUT_PAYMENTS = "paid_without_payments"
     PRICE_AND_INVOICE_DIFFER = "price_and_invoice_differ"
     NUMBERS_IN_ZOHOS_SERIES = "numbers_in_zohos_series"
+    TWO_SUBSCRIPTIONS_FOR_ONE_SERVICE = "two_subscriptions_for_one_service"
+    ONE_NUMBER_TWICE = "one_number_twice"
     GONE_IN_ZOHO = "gone_in_zoho"
     LATE_PRICE_CHANGE = "late_price_change"
 
@@ -76,7 +78,7 @@ TELLINGS: Final[Mapping[Code, Telling]] = {
         recurs=True,
     ),
     Code.TWO_CUSTOMERS_FOR_ONE_ACCOUNT: Telling(
-        Severity.WARNING,
+        Severity.RED,
         "Accounts that several customers in Zoho bear",
         "Merge them in Zoho, then link the one that stays.",
     ),
@@ -111,6 +113,16 @@ TELLINGS: Final[Mapping[Code, Telling]] = {
         "Patterns of our invoice numbers by which Zoho numbers its own, so that they collide",
         "Give Zoho's own series another prefix (Settings, Invoices, number series).",
     ),
+    Code.TWO_SUBSCRIPTIONS_FOR_ONE_SERVICE: Telling(
+        Severity.RED,
+        "Services that several live subscriptions in Zoho bill",
+        "Cancel all but one of them in Zoho, and credit what the others billed.",
+    ),
+    Code.ONE_NUMBER_TWICE: Telling(
+        Severity.RED,
+        "Invoice numbers that several invoices in Zoho bear",
+        "Void or delete those that are not the customer's.",
+    ),
     Code.GONE_IN_ZOHO: Telling(
         Severity.RED,
         "Records that were deleted or merged in Zoho",
@@ -123,6 +135,16 @@ TELLINGS: Final[Mapping[Code, Telling]] = {
         recurs=True,
     ),
 }
+
+
+DUPLICATES: Final = frozenset(
+    (
+        Code.TWO_CUSTOMERS_FOR_ONE_ACCOUNT,
+        Code.TWO_SUBSCRIPTIONS_FOR_ONE_SERVICE,
+        Code.ONE_NUMBER_TWICE,
+    )
+)
+"""What stands in Zoho twice."""
 
 
 def findings_of(discrepancies: Iterable[Discrepancy], *, currency: str) -> list[Finding]:
@@ -162,7 +184,7 @@ def services_without_subscription(
 ) -> list[Discrepancy]:
     """Find active services that nothing bills in Zoho; `subscribed` are ids of services."""
     return [
-        Discrepancy(Code.SERVICE_WITHOUT_SUBSCRIPTION, service.id, _gross(service, rules))
+        Discrepancy(Code.SERVICE_WITHOUT_SUBSCRIPTION, service.id, gross_price(service, rules))
         for service in services
         if word_of(service.status) == "active" and service.id not in subscribed
     ]
@@ -234,8 +256,8 @@ def prices_that_differ_from_invoices(
                 continue
             if last is None or period.first > last[0]:
                 last = (period.first, invoice.total_amount)
-        if last is not None and last[1] != _gross(service, rules):
-            amount = last[1] - _gross(service, rules)
+        if last is not None and last[1] != gross_price(service, rules):
+            amount = last[1] - gross_price(service, rules)
             out.append(Discrepancy(Code.PRICE_AND_INVOICE_DIFFER, service.id, amount))
     return out
 
@@ -280,7 +302,7 @@ def _bills(span: Span, period: Period) -> bool:
     )
 
 
-def _gross(service: Service, rules: MoneyRules) -> Decimal:
+def gross_price(service: Service, rules: MoneyRules) -> Decimal:
     """Give the monthly price with tax; a service that cannot be priced is worth nothing."""
     price = service.monthly_price
     if price is None or not price.is_finite():

@@ -31,6 +31,7 @@ from billing_sync.ports.records import (
 from billing_sync.ports.runs import (
     CanaryState,
     Executions,
+    Planned,
     PlanRow,
     Run,
     RunCalls,
@@ -49,7 +50,7 @@ from billing_sync.ports.token import (
     TokenState,
     TokenStore,
 )
-from billing_sync.ports.verification import Debtors, RedGroup, RunFigures, Verification
+from billing_sync.ports.verification import Owed, RedGroup, RunFigures, Verification
 from billing_sync.ports.zoho import BillingApi, Organisations, Page
 
 __all__ = [
@@ -59,7 +60,6 @@ __all__ = [
     "Claim",
     "Clock",
     "Confirmations",
-    "Debtors",
     "Executions",
     "Intent",
     "LogEntry",
@@ -71,9 +71,11 @@ __all__ = [
     "OrganisationFacts",
     "OrganisationReads",
     "Organisations",
+    "Owed",
     "Page",
     "Permit",
     "PlanRow",
+    "Planned",
     "Priority",
     "Quota",
     "QuotaView",

@@ -1,12 +1,13 @@
 """Runs of the backfill: lock, plan, canary, findings, files."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
+from billing_sync.domain.states import EntityType
 from billing_sync.domain.steps import BackfillInput, Finding, Mode, Only, Phase
 from billing_sync.ports.records import RecordKey
 
@@ -46,7 +47,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class PlanRow:
-    """What a run will do with one record, and why."""
+    """What a run will do with one record, and why.
+
+    `amount` is what the record is worth by our books: an invoice's total, a payment, a month of a
+    service. `as_parent`: it was not selected; a record of the run needs it, and brings it along.
+    """
 
     phase: str
     record: RecordKey
@@ -56,6 +61,19 @@ class PlanRow:
     differing: tuple[str, ...] = ()
     amount: Decimal | None = None
     to_do: bool = True
+    as_parent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """How many rows of a plan bear one action, and what they are worth together."""
+
+    phase: str
+    entity: EntityType
+    action: str
+    as_parent: bool
+    rows: int
+    amount: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +164,22 @@ class Runs(Protocol):
     def plan_rows(self, run_id: str) -> Iterator[PlanRow]:
         """Give the whole plan in its order, in constant memory."""
 
+    def in_plan(self, run_id: str, records: Sequence[RecordKey]) -> set[RecordKey]:
+        """Say which of the records stand in the plan already."""
+
+    def planned(self, run_id: str) -> list[Planned]:
+        """Count the plan's rows, and add up their money."""
+
     def plan_counts(self, run_id: str) -> dict[str, dict[str, int]]:
-        """Count the plan's rows by phase and action."""
+        """Count the plan's rows by phase and action; parents that come along are not counted."""
 
     def plan_counts_with_field(self, run_id: str, field: str) -> int:
         """Count the plan's rows that write a field."""
 
-    def plan_to_do(self, run_id: str, phase: str, limit: int) -> list[RecordKey]:
-        """Give the phase's next records that were not worked on yet."""
+    def plan_to_do(
+        self, run_id: str, phase: str, limit: int, *, but: Collection[RecordKey] = ()
+    ) -> list[RecordKey]:
+        """Give the phase's next records that were not worked on yet, leaving some out."""
 
     def plan_left(self, run_id: str, phase: str) -> int:
         """Count the phase's records that were not worked on yet."""
@@ -161,14 +187,20 @@ class Runs(Protocol):
     def worked(self, run_id: str, record: RecordKey) -> None:
         """Take the record off the plan; what is left of it is the sync records' to do."""
 
-    def due(self, run_id: str, limit: int) -> list[RecordKey]:
-        """Give the run's records that are claimable now."""
+    def due(self, run_id: str, limit: int, *, but: Collection[RecordKey] = ()) -> list[RecordKey]:
+        """Give the run's records that are claimable now, leaving some out."""
 
     def next_due_seconds(self, run_id: str) -> float | None:
-        """Say in how many real seconds the next record of the run falls due, None if none will."""
+        """Say in how many real seconds the next record of the run falls due, None if none will.
+
+        Nobody waits for what is `waiting`: it comes when others have made it, days from now.
+        """
 
     def put_findings(self, run_id: str, source: str, findings: Sequence[Finding]) -> None:
         """Replace the findings of one source (`preflight`, `plan`, `verify`)."""
+
+    def forget_findings(self, run_id: str, source: str, codes: Sequence[str]) -> None:
+        """Forget what one source found under these codes: another one has looked since."""
 
     def findings(self, run_id: str) -> list[Finding]:
         """Give all findings of the run."""

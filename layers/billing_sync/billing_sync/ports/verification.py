@@ -1,32 +1,37 @@
 """Both sides side by side, for verify, report and status."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from billing_sync.domain.states import EntityType, State
 from billing_sync.ports.records import RecordKey
 from billing_sync.ports.runs import RunCalls
 
 
-@dataclass(frozen=True, slots=True)
-class Debtors:
-    """The control total of what is owed: both sides, and where they differ."""
+class Owed(NamedTuple):
+    """A customer's account as a row of Zoho's list shows it."""
 
-    local: Decimal
-    zoho: Decimal
-    customers_that_differ: tuple[str, ...]
+    outstanding: Decimal
+    unused_credits: Decimal
 
 
 @dataclass(frozen=True, slots=True)
 class RunFigures:
-    """What a run's records came to. Every row of the plan is counted in `states` once."""
+    """What a run's records came to; each record that the run selected is counted in `states` once.
+
+    A blocked record counts as the parent does for which it waits in the end, where that one is at
+    rest: `waiting`, `failed`, ... `entities` are the same counts by entity. `parents` are the
+    states of what was not selected and came along: products and plans, above all.
+    """
 
     states: dict[str, int]
     created: int
     linked: int
     updated: int
+    entities: Mapping[EntityType, Mapping[str, int]]
+    parents: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +66,35 @@ class Verification(Protocol):
     def stray_duplicates(self) -> tuple[str, ...]:
         """Give Zoho ids that a lost worker was answered and that belong to no record."""
 
-    def debtors(self, snapshot_id: int) -> Debtors:
-        """Compare what customers owe here and there."""
+    def synced(self, entity: EntityType, after: str | None, limit: int) -> list[str]:
+        """Give the next records, by id, that are synced and in Zoho."""
+
+    def same_reference(self, snapshot_id: int) -> dict[str, tuple[str, ...]]:
+        """Give our services that several live subscriptions of Zoho refer to, with their ids."""
+
+    def same_number(self, snapshot_id: int) -> dict[str, tuple[str, ...]]:
+        """Give invoice numbers that several invoices of Zoho bear, with their ids."""
+
+    def of_two_accounts(self, snapshot_id: int) -> dict[str, tuple[str, str]]:
+        """Give customers of Zoho that bear one account number in a field and another in the name.
+
+        By Zoho id: the field's number and the name.
+        """
+
+    def numbers_of_both(self, snapshot_id: int) -> tuple[list[str], list[str]]:
+        """Give a sample of each pattern of invoice numbers: ours, and those that Zoho gave.
+
+        Zoho's are of invoices that were not pushed by us. The last run of digits is `0` in all.
+        """
+
+    def owed(self, snapshot_id: int, zoho_ids: Sequence[str]) -> dict[str, Owed]:
+        """Give what the given customers owe in Zoho, and their unused credit."""
+
+    def gone_in_zoho(self) -> list[RecordKey]:
+        """Give the records that were found gone in Zoho, and that nobody has accepted."""
+
+    def refresh_facts(self, record: RecordKey, facts: Mapping[str, Any]) -> None:
+        """Store newer facts of a record in Zoho; only of one at rest in `synced`."""
 
     def doubt(self, record: RecordKey) -> None:
         """Forget what Zoho confirmed: the next claim sends again. Never touches a held record."""
@@ -72,6 +104,9 @@ class Verification(Protocol):
 
     def figures(self, run_id: str) -> RunFigures:
         """Count the run's records."""
+
+    def in_step(self, run_id: str, entity: EntityType, after: str | None, limit: int) -> list[str]:
+        """Give the next of the run's own records, by id, that are synced and in Zoho."""
 
     def calls_since(self, run_id: str) -> RunCalls:
         """Count calls, 429s and tokens since the run began."""

@@ -412,6 +412,11 @@ class SubscriptionRules(EntityRules):
         return {
             "plan_code": found.plan_code or former.get("plan_code", ""),
             "price": former.get("price") if found.price is None else figure(found.price),
+            "scheduled_price": (
+                figure(found.scheduled_price)
+                if found.end_of_term and found.scheduled_price is not None
+                else None
+            ),
             "starts_on": starts_on,
             "renews_on": _iso(renews_on) if found.status not in ENDED else None,
             "spans": sorted(spans.values(), key=lambda days: days[0] or ""),

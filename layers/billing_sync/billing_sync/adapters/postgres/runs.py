@@ -1,7 +1,7 @@
 """Runs, their plans, their canary and their findings, in PostgreSQL."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Engine, Row, text
@@ -20,7 +20,7 @@ from billing_sync.domain.steps import (
     Severity,
 )
 from billing_sync.domain.timing import Timing
-from billing_sync.ports import CanaryState, PlanRow, RecordKey, Run, RunCalls
+from billing_sync.ports import CanaryState, Planned, PlanRow, RecordKey, Run, RunCalls
 
 SELECT_RUN: Final = """
     SELECT run_id, execution_arn, mode, phases, only_filter, step, cursor, loops, stop_requested,
@@ -44,6 +44,12 @@ ONE_WRITES: Final = text("""
     FROM (SELECT 1 FROM billing_sync.runs
           WHERE organisation_id = :organisation_id AND run_id = :run_id FOR UPDATE) AS run
 """)
+
+# What this invocation could not claim, because another of the same customer was in hand.
+NOT_LEFT_OUT: Final = """NOT EXISTS (
+    SELECT 1 FROM unnest(CAST(:types AS text[]), CAST(:ids AS text[])) AS left_out (type, id)
+    WHERE left_out.type = r.entity_type AND left_out.id = r.entity_id)
+"""
 
 LEASE_OVER: Final = "(r.state = 'syncing' AND r.lease_until < clock_timestamp())"
 
@@ -364,10 +370,11 @@ class PostgresRuns:
             connection.execute(
                 text("""INSERT INTO billing_sync.backfill_plan
                             (organisation_id, run_id, position, phase, entity_type, entity_id,
-                             account_number, action, reason, amount, differing, to_do)
+                             account_number, action, reason, amount, differing, to_do,
+                             as_parent)
                         VALUES (:organisation_id, :run_id, :position, :phase, :entity_type,
                                 :entity_id, :account_number, :action, :reason, :amount, :differing,
-                                :to_do)
+                                :to_do, :as_parent)
                         ON CONFLICT (organisation_id, run_id, entity_type, entity_id)
                         DO NOTHING"""),
                 [
@@ -383,6 +390,7 @@ class PostgresRuns:
                         "amount": row.amount,
                         "differing": list(row.differing),
                         "to_do": row.to_do,
+                        "as_parent": row.as_parent,
                     }
                     for position, row in enumerate(rows, start=last + 1)
                 ],
@@ -395,7 +403,7 @@ class PostgresRuns:
         ) as connection:
             rows = connection.execute(
                 text("""SELECT phase, entity_type, entity_id, account_number, action, reason,
-                               amount, differing, to_do
+                               amount, differing, to_do, as_parent
                         FROM billing_sync.backfill_plan
                         WHERE organisation_id = :organisation_id AND run_id = :run_id
                         ORDER BY position"""),
@@ -411,42 +419,77 @@ class PostgresRuns:
                     differing=tuple(row.differing),
                     amount=row.amount,
                     to_do=row.to_do,
+                    as_parent=row.as_parent,
                 )
 
-    def plan_counts(self, run_id: str) -> dict[str, dict[str, int]]:
-        """Count the plan's rows by phase and action."""
+    def in_plan(self, run_id: str, records: Sequence[RecordKey]) -> set[RecordKey]:
+        """Look the records up in the plan, in one statement."""
+        if not records:
+            return set()
         with one_statement(self._engine) as connection:
             rows = connection.execute(
-                text("""SELECT phase, action, count(*) AS rows FROM billing_sync.backfill_plan
+                text("""SELECT entity_type, entity_id FROM billing_sync.backfill_plan
+                        JOIN unnest(CAST(:types AS text[]), CAST(:ids AS text[]))
+                             AS asked (entity_type, entity_id) USING (entity_type, entity_id)
+                        WHERE organisation_id = :organisation_id AND run_id = :run_id"""),
+                {**self._run(run_id), **_columns(records)},
+            ).all()
+        return {RecordKey(EntityType(row.entity_type), row.entity_id) for row in rows}
+
+    def planned(self, run_id: str) -> list[Planned]:
+        """Count rows and money by phase, entity and action, parents apart."""
+        with one_statement(self._engine) as connection:
+            rows = connection.execute(
+                text("""SELECT phase, entity_type, action, as_parent, count(*) AS rows,
+                               coalesce(sum(amount), 0) AS amount
+                        FROM billing_sync.backfill_plan
                         WHERE organisation_id = :organisation_id AND run_id = :run_id
-                        GROUP BY phase, action ORDER BY phase, action"""),
+                        GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"""),
                 self._run(run_id),
             ).all()
+        return [
+            Planned(
+                phase=row.phase,
+                entity=EntityType(row.entity_type),
+                action=row.action,
+                as_parent=row.as_parent,
+                rows=row.rows,
+                amount=row.amount,
+            )
+            for row in rows
+        ]
+
+    def plan_counts(self, run_id: str) -> dict[str, dict[str, int]]:
+        """Count the plan's rows by phase and action, without parents."""
         counts: dict[str, dict[str, int]] = {}
-        for row in rows:
-            counts.setdefault(row.phase, {})[row.action] = row.rows
+        for each in self.planned(run_id):
+            if not each.as_parent:
+                actions = counts.setdefault(each.phase, {})
+                actions[each.action] = actions.get(each.action, 0) + each.rows
         return counts
 
     def plan_counts_with_field(self, run_id: str, field: str) -> int:
-        """Count the plan's rows that write a field."""
+        """Count the plan's rows that write a field, those of parents included."""
         with one_statement(self._engine) as connection:
             counted = connection.execute(
                 text("""SELECT count(*) FROM billing_sync.backfill_plan
                         WHERE organisation_id = :organisation_id AND run_id = :run_id
-                          AND to_do AND :field = ANY(differing)"""),
+                          AND (to_do OR as_parent) AND :field = ANY(differing)"""),
                 {**self._run(run_id), "field": field},
             )
             return int(counted.scalar_one())
 
-    def plan_to_do(self, run_id: str, phase: str, limit: int) -> list[RecordKey]:
+    def plan_to_do(
+        self, run_id: str, phase: str, limit: int, *, but: Collection[RecordKey] = ()
+    ) -> list[RecordKey]:
         """Give the phase's next records that were not worked on yet."""
         with one_statement(self._engine) as connection:
             rows = connection.execute(
-                text("""SELECT entity_type, entity_id FROM billing_sync.backfill_plan
-                        WHERE organisation_id = :organisation_id AND run_id = :run_id
-                          AND phase = :phase AND to_do AND worked_at IS NULL
-                        ORDER BY position LIMIT :limit"""),
-                {**self._run(run_id), "phase": phase, "limit": limit},
+                text(f"""SELECT entity_type, entity_id FROM billing_sync.backfill_plan r
+                         WHERE organisation_id = :organisation_id AND run_id = :run_id
+                           AND phase = :phase AND to_do AND worked_at IS NULL AND {NOT_LEFT_OUT}
+                         ORDER BY position LIMIT :limit"""),
+                {**self._run(run_id), "phase": phase, "limit": limit, **_columns(but)},
             ).all()
         return [RecordKey(EntityType(row.entity_type), row.entity_id) for row in rows]
 
@@ -474,15 +517,15 @@ class PostgresRuns:
 
     # ------------------------------------------------------------------------------------- due
 
-    def due(self, run_id: str, limit: int) -> list[RecordKey]:
+    def due(self, run_id: str, limit: int, *, but: Collection[RecordKey] = ()) -> list[RecordKey]:
         """Give the run's records that are claimable now, or whose lease is over."""
         with one_statement(self._engine) as connection:
             rows = connection.execute(
                 text(f"""SELECT entity_type, entity_id FROM billing_sync.records r
                          WHERE r.organisation_id = :organisation_id AND {OF_THE_RUN}
-                           AND ({CLAIMABLE} OR {LEASE_OVER})
+                           AND ({CLAIMABLE} OR {LEASE_OVER}) AND {NOT_LEFT_OUT}
                          ORDER BY r.next_attempt_at NULLS FIRST, r.entity_id LIMIT :limit"""),
-                {**self._run(run_id), "limit": limit},
+                {**self._run(run_id), "limit": limit, **_columns(but)},
             ).all()
         return [RecordKey(EntityType(row.entity_type), row.entity_id) for row in rows]
 
@@ -496,8 +539,7 @@ class PostgresRuns:
                                 ELSE r.next_attempt_at END - clock_timestamp()))
                          FROM billing_sync.records r
                          WHERE r.organisation_id = :organisation_id AND {OF_THE_RUN}
-                           AND r.state IN ('pending', 'syncing', 'retrying', 'waiting',
-                                           'in_doubt')"""),
+                           AND r.state IN ('pending', 'syncing', 'retrying', 'in_doubt')"""),
                 self._run(run_id),
             ).scalar_one()
         return None if seconds is None else max(float(seconds), 0.0)
@@ -535,6 +577,17 @@ class PostgresRuns:
                         for finding in findings
                     ],
                 )
+
+    def forget_findings(self, run_id: str, source: str, codes: Sequence[str]) -> None:
+        """Delete the source's findings of these codes."""
+        self._execute(
+            """DELETE FROM billing_sync.findings
+               WHERE organisation_id = :organisation_id AND run_id = :run_id
+                 AND source = :source AND code = ANY(:codes)""",
+            run_id,
+            source=source,
+            codes=list(codes),
+        )
 
     def findings(self, run_id: str) -> list[Finding]:
         """Give all findings of the run, the gravest first."""
@@ -581,6 +634,13 @@ class PostgresRuns:
     def _execute(self, statement: str, run_id: str, **values: Any) -> None:
         with one_statement(self._engine) as connection:
             connection.execute(text(statement), {**self._run(run_id), **values})
+
+
+def _columns(records: Collection[RecordKey]) -> dict[str, list[str]]:
+    return {
+        "types": [record.entity.value for record in records],
+        "ids": [record.entity_id for record in records],
+    }
 
 
 def _entity(phase: str) -> EntityType:

@@ -1,8 +1,9 @@
 """Both sides side by side, in our tables: for verify, report, status and a record's story."""
 
-from collections.abc import Sequence
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final
 
 from sqlalchemy import Engine, text
@@ -11,11 +12,24 @@ from billing_sync.adapters.postgres.engine import one_statement
 from billing_sync.adapters.postgres.records import sql_list
 from billing_sync.adapters.postgres.runs import OF_THE_RUN
 from billing_sync.domain.states import Colour, EntityType, State, states_coloured
-from billing_sync.ports import Debtors, RecordKey, RedGroup, RunCalls, RunFigures
+from billing_sync.domain.subscriptions import ENDED
+from billing_sync.ports import Owed, RecordKey, RedGroup, RunCalls, RunFigures
 
 RED: Final = sql_list(states_coloured(Colour.RED))
 
 IDS_SHOWN: Final = 10
+
+LONGEST_LINE: Final = 6
+"""Records that wait one for another: a payment, its invoice, the subscription, plan, product."""
+
+NEXT_SYNCED: Final = """
+    r.entity_type = :entity_type AND r.state = 'synced' AND r.zoho_id IS NOT NULL
+    AND r.removed_at IS NULL AND (CAST(:after AS text) IS NULL OR r.entity_id > :after)
+"""
+"""In the order of the key's text, which is its index's."""
+
+A_PATTERN: Final = r"regexp_replace(btrim({column}), '[0-9]+([^0-9]*)$', '0\1')"
+"""A number with its last run of digits made one: a sample of its series."""
 
 
 class PostgresVerification:
@@ -101,33 +115,107 @@ class PostgresVerification:
         )
         return tuple(row.zoho_id for row in rows)
 
-    def debtors(self, snapshot_id: int) -> Debtors:
-        """Compare what our customers owe by our books and by Zoho's, credit taken off."""
+    def synced(self, entity: EntityType, after: str | None, limit: int) -> list[str]:
+        """Walk the records that are synced and in Zoho."""
         rows = self._rows(
-            """WITH ours AS (
-                   SELECT CAST(customer_id AS text) AS id, sum(amount_due) AS owed
-                   FROM billing_source.invoices
-                   WHERE CAST(status AS text) NOT IN ('draft', 'cancelled', 'voided')
-                   GROUP BY customer_id),
-               theirs AS (
-                   SELECT r.entity_id AS id, s.outstanding - s.unused_credits AS owed
-                   FROM billing_sync.records r
-                   JOIN billing_sync.snapshot_customers s
-                     ON s.organisation_id = r.organisation_id AND s.zoho_id = r.zoho_id
-                   WHERE r.organisation_id = :organisation_id AND r.entity_type = 'customer'
-                     AND s.snapshot_id = :snapshot_id)
-               SELECT id, coalesce(ours.owed, 0) AS here, coalesce(theirs.owed, 0) AS there
-               FROM ours FULL JOIN theirs USING (id)
-               WHERE coalesce(ours.owed, 0) <> 0 OR coalesce(theirs.owed, 0) <> 0
-               ORDER BY id""",
+            f"""SELECT r.entity_id FROM billing_sync.records r
+                WHERE r.organisation_id = :organisation_id AND {NEXT_SYNCED}
+                ORDER BY r.entity_id LIMIT :limit""",
+            entity_type=entity.value,
+            after=after,
+            limit=limit,
+        )
+        return [row.entity_id for row in rows]
+
+    def same_reference(self, snapshot_id: int) -> dict[str, tuple[str, ...]]:
+        """Find services with several subscriptions that have not ended."""
+        rows = self._rows(
+            """SELECT s.reference_id, array_agg(s.zoho_id ORDER BY s.zoho_id) AS zoho_ids
+               FROM billing_sync.snapshot_subscriptions s
+               JOIN billing_source.services v ON CAST(v.id AS text) = s.reference_id
+               WHERE s.organisation_id = :organisation_id AND s.snapshot_id = :snapshot_id
+                 AND s.content ->> 'status' <> ALL (:ended)
+               GROUP BY s.reference_id HAVING count(*) > 1 ORDER BY 1""",
+            snapshot_id=snapshot_id,
+            ended=sorted(ENDED),
+        )
+        return {row.reference_id: tuple(row.zoho_ids) for row in rows}
+
+    def same_number(self, snapshot_id: int) -> dict[str, tuple[str, ...]]:
+        """Find numbers that several invoices bear; Zoho should not let that happen."""
+        rows = self._rows(
+            """SELECT s.number, array_agg(s.zoho_id ORDER BY s.zoho_id) AS zoho_ids
+               FROM billing_sync.snapshot_invoices s
+               WHERE s.organisation_id = :organisation_id AND s.snapshot_id = :snapshot_id
+                 AND s.number IS NOT NULL
+               GROUP BY s.number HAVING count(*) > 1 ORDER BY 1""",
             snapshot_id=snapshot_id,
         )
-        cent = Decimal("0.01")
-        return Debtors(
-            local=sum((row.here for row in rows), Decimal(0)).quantize(cent),
-            zoho=sum((row.there for row in rows), Decimal(0)).quantize(cent),
-            customers_that_differ=tuple(row.id for row in rows if row.here != row.there),
+        return {row.number: tuple(row.zoho_ids) for row in rows}
+
+    def of_two_accounts(self, snapshot_id: int) -> dict[str, tuple[str, str]]:
+        """Find names that hold a number of ours which is not the field's."""
+        rows = self._rows(
+            """SELECT zoho_id, account_number, display_name FROM billing_sync.snapshot_customers
+               WHERE organisation_id = :organisation_id AND snapshot_id = :snapshot_id
+                 AND account_in_name AND strpos(display_name, account_number) = 0
+               ORDER BY zoho_id""",
+            snapshot_id=snapshot_id,
         )
+        return {row.zoho_id: (row.account_number, row.display_name) for row in rows}
+
+    def numbers_of_both(self, snapshot_id: int) -> tuple[list[str], list[str]]:
+        """Give one number for each series, however many invoices there are."""
+        ours = self._rows(
+            f"""SELECT DISTINCT {A_PATTERN.format(column="invoice_number")} AS sample
+                FROM billing_source.invoices WHERE invoice_number IS NOT NULL ORDER BY 1"""
+        )
+        theirs = self._rows(
+            f"""SELECT DISTINCT {A_PATTERN.format(column="s.number")} AS sample
+                FROM billing_sync.snapshot_invoices s
+                WHERE s.organisation_id = :organisation_id AND s.snapshot_id = :snapshot_id
+                  AND s.number IS NOT NULL
+                  AND NOT EXISTS (
+                      SELECT 1 FROM billing_sync.records r
+                      JOIN billing_source.invoices v ON CAST(v.id AS text) = r.entity_id
+                      WHERE r.organisation_id = s.organisation_id AND r.entity_type = 'invoice'
+                        AND (r.zoho_id = s.zoho_id OR s.zoho_id = ANY(r.former_zoho_ids))
+                        AND btrim(v.invoice_number) = s.number)
+                ORDER BY 1""",
+            snapshot_id=snapshot_id,
+        )
+        return [row.sample for row in ours], [row.sample for row in theirs]
+
+    def owed(self, snapshot_id: int, zoho_ids: Sequence[str]) -> dict[str, Owed]:
+        """Read the figures that stand in the list's own rows."""
+        rows = self._rows(
+            """SELECT zoho_id, outstanding, unused_credits FROM billing_sync.snapshot_customers
+               WHERE organisation_id = :organisation_id AND snapshot_id = :snapshot_id
+                 AND zoho_id = ANY(:zoho_ids)""",
+            snapshot_id=snapshot_id,
+            zoho_ids=list(zoho_ids),
+        )
+        return {row.zoho_id: Owed(row.outstanding, row.unused_credits) for row in rows}
+
+    def gone_in_zoho(self) -> list[RecordKey]:
+        """Give what verify, or an update, found gone."""
+        rows = self._rows(
+            """SELECT entity_type, entity_id FROM billing_sync.records
+               WHERE organisation_id = :organisation_id AND state = 'failed'
+                 AND code = 'gone_in_zoho' AND accepted_at IS NULL
+               ORDER BY entity_type, entity_id"""
+        )
+        return [RecordKey(EntityType(row.entity_type), row.entity_id) for row in rows]
+
+    def refresh_facts(self, record: RecordKey, facts: Mapping[str, Any]) -> None:
+        """Store what a closer look showed."""
+        with one_statement(self._engine) as connection:
+            connection.execute(
+                text("""UPDATE billing_sync.records SET facts = CAST(:facts AS jsonb)
+                        WHERE organisation_id = :organisation_id AND entity_type = :entity_type
+                          AND entity_id = :entity_id AND state = 'synced'"""),
+                {**self._key(record), "facts": json.dumps(dict(facts))},
+            )
 
     def doubt(self, record: RecordKey) -> None:
         """Forget what Zoho confirmed; only of a record at rest in `synced`."""
@@ -160,24 +248,74 @@ class PostgresVerification:
     def figures(self, run_id: str) -> RunFigures:
         """Count the records of the run's plan, each once."""
         rows = self._rows(
-            f"""SELECT CASE WHEN r.accepted_at IS NOT NULL AND r.state IN ({RED})
-                            THEN 'accepted' ELSE r.state END AS state,
+            f"""WITH RECURSIVE of_the_run AS (
+                    SELECT r.*, b.as_parent
+                    FROM billing_sync.backfill_plan b
+                    JOIN billing_sync.records r USING (organisation_id, entity_type, entity_id)
+                    WHERE b.organisation_id = :organisation_id AND b.run_id = :run_id),
+                roots AS (
+                    SELECT entity_type, entity_id, state, accepted_at, blocked_on_type,
+                           blocked_on_id, 0 AS depth
+                    FROM of_the_run WHERE state = 'blocked'
+                    UNION ALL
+                    SELECT c.entity_type, c.entity_id, p.state, p.accepted_at, p.blocked_on_type,
+                           p.blocked_on_id, c.depth + 1
+                    FROM roots c
+                    JOIN billing_sync.records p
+                      ON p.organisation_id = :organisation_id
+                     AND p.entity_type = c.blocked_on_type AND p.entity_id = c.blocked_on_id
+                    WHERE c.state = 'blocked' AND c.depth < {LONGEST_LINE}),
+                deepest AS (
+                    SELECT DISTINCT ON (entity_type, entity_id) * FROM roots
+                    ORDER BY entity_type, entity_id, depth DESC)
+                SELECT r.entity_type, r.as_parent,
+                       CASE WHEN coalesce(d.accepted_at, r.accepted_at) IS NOT NULL
+                                 AND coalesce(d.state, r.state) IN ({RED}) THEN 'accepted'
+                            WHEN d.state = 'waiting' OR d.state IN ({RED}) THEN d.state
+                            ELSE r.state END AS state,
                        count(*) AS records,
                        count(*) FILTER (WHERE r.state = 'synced' AND r.how = 'created') AS created,
                        count(*) FILTER (WHERE r.state = 'synced' AND r.how = 'linked') AS linked,
                        count(*) FILTER (WHERE r.state = 'synced' AND r.last_run = :run_id
                                           AND r.last_change = 'updated') AS updated
-                FROM billing_sync.records r
-                WHERE r.organisation_id = :organisation_id AND {OF_THE_RUN}
-                GROUP BY 1""",
+                FROM of_the_run r LEFT JOIN deepest d USING (entity_type, entity_id)
+                GROUP BY 1, 2, 3""",
             run_id=run_id,
         )
+        states: Counter[str] = Counter()
+        parents: Counter[str] = Counter()
+        entities: dict[EntityType, Counter[str]] = {}
+        for row in rows:
+            if row.as_parent:
+                parents[row.state] += row.records
+            else:
+                states[row.state] += row.records
+                counts = entities.setdefault(EntityType(row.entity_type), Counter())
+                counts[row.state] += row.records
+        own = [row for row in rows if not row.as_parent]
         return RunFigures(
-            states={row.state: row.records for row in rows},
-            created=sum(row.created for row in rows),
-            linked=sum(row.linked for row in rows),
-            updated=sum(row.updated for row in rows),
+            states=dict(states),
+            created=sum(row.created for row in own),
+            linked=sum(row.linked for row in own),
+            updated=sum(row.updated for row in own),
+            entities=entities,
+            parents=dict(parents),
         )
+
+    def in_step(self, run_id: str, entity: EntityType, after: str | None, limit: int) -> list[str]:
+        """Walk what the run selected and has in step."""
+        rows = self._rows(
+            f"""SELECT r.entity_id FROM billing_sync.records r
+                JOIN billing_sync.backfill_plan b USING (organisation_id, entity_type, entity_id)
+                WHERE r.organisation_id = :organisation_id AND b.run_id = :run_id
+                  AND NOT b.as_parent AND {NEXT_SYNCED}
+                ORDER BY r.entity_id LIMIT :limit""",
+            run_id=run_id,
+            entity_type=entity.value,
+            after=after,
+            limit=limit,
+        )
+        return [row.entity_id for row in rows]
 
     def calls_since(self, run_id: str) -> RunCalls:
         """Count calls, 429s and tokens since the run began, by the governor's own counters."""

@@ -1,21 +1,39 @@
-"""The step `Plan`: say what would be done with every record, and write nothing to Zoho."""
+"""The step `Plan`: say what would be done with every record, and write nothing to Zoho.
+
+customers ─► subscriptions ─► invoices ─► payments ─► both sides' books ─► export
+(500 at once)   (one by one, by the very rules that send)   (findings)
+"""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from billing_sync.domain.comparing import field_prints, same_email, same_name, same_phone
+from billing_sync.domain.comparing import same_email, same_name, same_phone
 from billing_sync.domain.customers import customer_name, match_customer
+from billing_sync.domain.discrepancies import findings_of
 from billing_sync.domain.display_names import DisplayNames
 from billing_sync.domain.errors import Misconfigured
+from billing_sync.domain.findings import RECORDS_IN_A_FINDING
+from billing_sync.domain.money import figure
 from billing_sync.domain.source import Customer
-from billing_sync.domain.states import STATES, EntityType, State
-from billing_sync.domain.steps import Finding, Next, Only, Phase, Severity, StepAnswer, StepEvent
+from billing_sync.domain.source import SourceRow as Row
+from billing_sync.domain.states import EntityType
+from billing_sync.domain.steps import (
+    ENTITY_OF_PHASE,
+    Finding,
+    Next,
+    Only,
+    Phase,
+    Severity,
+    StepAnswer,
+    StepEvent,
+)
 from billing_sync.ports import (
     Clock,
     Organisations,
+    Planned,
     PlanRow,
     Quota,
     RecordKey,
@@ -27,20 +45,42 @@ from billing_sync.ports import (
     Source,
     SyncRecords,
 )
+from billing_sync.services.backfill.books import BothSides, CompareBooks
 from billing_sync.services.backfill.loop import SPARE_SECONDS, Loop, TimeLeft
+from billing_sync.services.backfill.planning import (
+    AMBIGUOUS,
+    CREATE,
+    FAIL,
+    SKIP,
+    VANISHED,
+    Said,
+    at_rest,
+    before_zoho,
+    calls_of,
+    differing,
+    is_to_do,
+    of_found,
+    of_step,
+    worth,
+)
 from billing_sync.services.customers import found_of, read_source
-from billing_sync.services.rules import Found
+from billing_sync.services.rules import EntityRules, Found
 from billing_sync.services.rules import Source as SourceRow
 
 ROWS_AT_ONCE: Final = 500
-
-CALLS_OF_ACTION: Final = {"create": 1, "update": 1, "link": 2, "compare": 1, "prove": 2}
-"""Calls that an action costs; a link is read once and written once."""
-
-VANISHED: Final = "deleted_here"
-"""The action for a record without a row: it is not one of the source's rows that `total` counts."""
+ROWS_ONE_BY_ONE: Final = 50
+"""Of what costs a few queries each, so that the time that is left is looked at often enough."""
 
 ROWS_PER_PAGE: Final = 200
+
+BOOKS_SECONDS: Final = 120.0
+"""What comparing the books and exporting may take: it is begun with so much time at hand."""
+
+MADE_ON_DEMAND: Final = frozenset((EntityType.PRODUCT, EntityType.PLAN))
+"""Made, or linked, with the first record that needs them; no list of theirs is in a snapshot."""
+
+TO_THE_END: Final = "books"
+"""The cursor when all phases are planned."""
 
 
 class MakePlan:
@@ -58,10 +98,12 @@ class MakePlan:
         files: RunFiles,
         names: DisplayNames,
         clock: Clock,
+        rules: Mapping[EntityType, EntityRules],
+        compare_books: CompareBooks,
         *,
         account_label: str,
     ) -> None:
-        """Keep the ports."""
+        """Keep the ports; of `rules` those of all entities but customers are asked."""
         self._runs = runs
         self._loop = loop
         self._source = source
@@ -72,6 +114,8 @@ class MakePlan:
         self._files = files
         self._names = names
         self._clock = clock
+        self._rules = rules
+        self._compare_books = compare_books
         self._account_label = account_label
 
     def __call__(self, event: StepEvent, time_left: TimeLeft) -> StepAnswer:
@@ -79,30 +123,174 @@ class MakePlan:
         run, ended = self._loop.enter(event.run_id, "plan")
         if ended is not None:
             return ended
-        cursor = run.cursor
-        if cursor is None:
-            self._runs.clear_plan(run.run_id)
         try:
-            currency = self._organisations.currency()
+            return self._plan_on(run, time_left)
         except Misconfigured as failure:
             self._runs.end_early(run.run_id, failure.sentence)
             return self._loop.end(run.run_id)
-        while customers := self._source.customers_after(cursor, ROWS_AT_ONCE, run.only):
-            self._runs.add_to_plan(run.run_id, self._plan_customers(customers, currency))
-            cursor = customers[-1].id
-            self._runs.save_cursor(run.run_id, cursor)
-            if self._runs.must_stop(run.run_id):
-                return self._loop.end(run.run_id)
-            if time_left() < SPARE_SECONDS:
-                return StepAnswer(next=Next.AGAIN, counts=_flat(self._runs.plan_counts(run.run_id)))
-        if run.only == Only():
-            self._runs.add_to_plan(run.run_id, self._vanished())
-        counts = self._runs.plan_counts(run.run_id)
-        self._runs.put_findings(run.run_id, "plan", list(self._findings(run, counts)))
-        self._export(run, counts)
-        return StepAnswer(next=Next.DONE, counts=_flat(counts))
 
-    def _plan_customers(self, customers: Sequence[Customer], currency: str) -> list[PlanRow]:
+    def _plan_on(self, run: Run, time_left: TimeLeft) -> StepAnswer:
+        phase: Phase | None = run.phases[0]
+        after: str | None = None
+        if run.cursor is None:
+            self._runs.clear_plan(run.run_id)
+        else:
+            phase, after = _read_cursor(run.cursor)
+        while phase is not None:
+            while rows := self._next_rows(run, phase, after):
+                self._runs.add_to_plan(run.run_id, self._planned(run, phase, rows))
+                after = rows[-1].id
+                self._runs.save_cursor(run.run_id, _cursor(phase, after))
+                if (answer := self._may_go_on(run, time_left, SPARE_SECONDS)) is not None:
+                    return answer
+            if run.only == Only():
+                self._runs.add_to_plan(run.run_id, self._vanished(phase))
+            phase, after = _next_phase(run.phases, phase), None
+            self._runs.save_cursor(run.run_id, _cursor(phase, None))
+        if (answer := self._may_go_on(run, time_left, BOOKS_SECONDS)) is not None:
+            return answer
+        return self._finish(run)
+
+    def _may_go_on(self, run: Run, time_left: TimeLeft, needed: float) -> StepAnswer | None:
+        if self._runs.must_stop(run.run_id):
+            return self._loop.end(run.run_id)
+        if time_left() < needed:
+            return StepAnswer(next=Next.AGAIN, counts=_flat(self._runs.plan_counts(run.run_id)))
+        return None
+
+    def _finish(self, run: Run) -> StepAnswer:
+        planned = self._runs.planned(run.run_id)
+        summary = self._summary(run, planned)
+        books = None
+        if run.phases != (Phase.CUSTOMERS,):
+            books = self._compare_books(run.only, days=summary["days"] - 1)
+            summary["could_be_reminded"] = books.could_be_reminded
+        findings = list(self._findings(run, planned, books))
+        self._runs.put_findings(run.run_id, "plan", findings)
+        summary["findings"] = [
+            finding.model_dump(mode="json", exclude={"records"}) for finding in findings
+        ]
+        self._export(run, summary)
+        return StepAnswer(next=Next.DONE, counts=_flat(self._runs.plan_counts(run.run_id)))
+
+    # -------------------------------------------------------------------------------- phases
+
+    def _next_rows(self, run: Run, phase: Phase, after: str | None) -> Sequence[Row]:
+        if phase is Phase.CUSTOMERS:
+            return self._source.customers_after(after, ROWS_AT_ONCE, run.only)
+        return self._source.rows_after(ENTITY_OF_PHASE[phase], after, ROWS_ONE_BY_ONE, run.only)
+
+    def _planned(self, run: Run, phase: Phase, rows: Sequence[Row]) -> list[PlanRow]:
+        if phase is Phase.CUSTOMERS:
+            customers = [row for row in rows if isinstance(row, Customer)]
+            return self._plan_customers(phase, customers)
+        entity = ENTITY_OF_PHASE[phase]
+        views = self._records.views(entity, [row.id for row in rows])
+        accounts = self._source.account_numbers(
+            sorted({str(customer_id) for row in rows if (customer_id := _customer_of(row))})
+        )
+        out: list[PlanRow] = []
+        for row in rows:
+            source = self._rules[entity].read(row.id)
+            if source is None:  # deleted since the page was read
+                continue
+            account = accounts.get(_customer_of(row) or "")
+            said = self._plan_row(phase, entity, source, views.get(row.id), account)
+            out += self._parents_of(run, phase, said)
+            out.append(said)
+        return out
+
+    def _plan_row(
+        self,
+        phase: Phase,
+        entity: EntityType,
+        source: SourceRow,
+        view: RecordView | None,
+        account_number: str | None,
+        *,
+        entity_id: str | None = None,
+    ) -> PlanRow:
+        rests = at_rest(source, view)
+        said, fields = (rests, ()) if rests else self._say(entity, source, view)
+        action, reason = said
+        return PlanRow(
+            phase=phase.value,
+            record=RecordKey(entity, entity_id or source.row.id),
+            account_number=account_number,
+            action=action,
+            reason=reason,
+            differing=fields,
+            amount=worth(source.row),
+            to_do=rests is None and is_to_do(said, view),
+        )
+
+    def _say(
+        self, entity: EntityType, source: SourceRow, view: RecordView | None
+    ) -> tuple[Said, tuple[str, ...]]:
+        """Say what is done with a record, and which fields are written; by the rules that send."""
+        decided = before_zoho(source, view)
+        if decided is not None:
+            return decided, ()
+        rules = self._rules[entity]
+        if view is None or view.zoho_id is None:
+            if entity in MADE_ON_DEMAND:
+                said: Said = (CREATE, "made on demand, or linked where Zoho has it")
+            else:
+                said = of_found(rules.foresee(source), link_only=source.link_only)
+            return said, differing(said[0], source, view)
+        shown = rules.shown(view.zoho_id)
+        if shown is None:
+            said = of_step(None, view)
+            return said, differing(said[0], source, view)
+        said = of_step(rules.next_step(source, shown), view)
+        fields = rules.fields_differ(source, shown) if source.payload else []
+        return said, tuple(sorted(fields))
+
+    def _parents_of(self, run: Run, phase: Phase, child: PlanRow) -> list[PlanRow]:
+        """List the parents that come along: needed, not selected, and not in Zoho yet."""
+        if child.action in (SKIP, FAIL):
+            return []
+        needed = self._line_of(child.record)
+        known = self._runs.in_plan(run.run_id, needed)
+        out = []
+        for parent in needed:
+            view = self._records.view(parent)
+            if parent in known or (view is not None and view.zoho_id is not None):
+                continue
+            source = self._rules[parent.entity].read(parent.entity_id)
+            if source is None:
+                continue
+            row = self._plan_row(
+                phase, parent.entity, source, view, None, entity_id=parent.entity_id
+            )
+            out.append(_as_parent(row))
+        return out
+
+    def _line_of(self, record: RecordKey) -> list[RecordKey]:
+        """Name all that a record needs, the farthest first, each once."""
+        line: dict[RecordKey, None] = {}
+        for parent in self._rules[record.entity].parents(record.entity_id):
+            line.update(dict.fromkeys(self._line_of(parent)))
+            line[parent] = None
+        return list(line)
+
+    def _vanished(self, phase: Phase) -> list[PlanRow]:
+        """Plan to say so of records that are in Zoho and not here any more; nothing is deleted."""
+        return [
+            PlanRow(
+                phase=phase.value,
+                record=record,
+                account_number=None,
+                action=VANISHED,
+                reason="the row was deleted here",
+            )
+            for record in self._source.vanished(ENTITY_OF_PHASE[phase])
+        ]
+
+    # ------------------------------------------------------------------------------ customers
+
+    def _plan_customers(self, phase: Phase, customers: Sequence[Customer]) -> list[PlanRow]:
+        currency = self._organisations.currency()
         views = self._records.views(EntityType.CUSTOMER, [customer.id for customer in customers])
         sources = {
             customer.id: read_source(
@@ -122,21 +310,13 @@ class MakePlan:
             ]
         )
         return [
-            plan_row(sources[customer.id], views.get(customer.id), found.get(customer.id, Found()))
-            for customer in customers
-        ]
-
-    def _vanished(self) -> list[PlanRow]:
-        """Plan to say so of customers who are in Zoho and not here any more; nothing is deleted."""
-        return [
-            PlanRow(
-                phase=Phase.CUSTOMERS.value,
-                record=record,
-                account_number=None,
-                action=VANISHED,
-                reason="the row was deleted here",
+            customer_row(
+                phase,
+                sources[customer.id],
+                views.get(customer.id),
+                found.get(customer.id, Found()),
             )
-            for record in self._source.vanished(EntityType.CUSTOMER)
+            for customer in customers
         ]
 
     def _found(self, customers: Sequence[Customer]) -> dict[str, Found]:
@@ -154,40 +334,70 @@ class MakePlan:
         matches = {customer.id: match_customer(customer, candidates) for customer in customers}
         return {id_: found_of(m.kind, m.zoho_ids, m.why) for id_, m in matches.items()}
 
-    def _findings(self, run: Run, counts: dict[str, dict[str, int]]) -> Iterator[Finding]:
+    # ------------------------------------------------------------------------------- findings
+
+    def _findings(
+        self, run: Run, planned: Sequence[Planned], books: BothSides | None
+    ) -> Iterator[Finding]:
         """Say what a person should know before anything is applied."""
-        customers = counts.get(Phase.CUSTOMERS, {})
-        if not customers:
+        own = [each for each in planned if not each.as_parent]
+        if not own:
+            nouns = " or ".join(ENTITY_OF_PHASE[phase].value for phase in run.phases)
             yield Finding(
                 code="nothing_selected",
                 severity=Severity.WARNING,
-                sentence="The run selects no customer.",
+                sentence=f"The run selects no {nouns}.",
                 what_to_do="Check --only-ids, --accounts, --since, --until and --states.",
             )
-        if ambiguous := customers.get("ambiguous"):
+        for phase in run.phases:
+            entity = ENTITY_OF_PHASE[phase]
+            counts = {each.action: each for each in own if each.entity is entity}
+            if ambiguous := counts.get(AMBIGUOUS):
+                yield Finding(
+                    code=f"ambiguous_{phase}",
+                    severity=Severity.WARNING,
+                    sentence=f"Of these {phase} somebody must say which in Zoho they are,"
+                    f" or whether any is{_worth(ambiguous.amount)}.",
+                    what_to_do=f"Look at each with `billing-sync show {entity} ID`, then link it"
+                    " or, where nothing there is the same, create it anyway.",
+                    count=ambiguous.rows,
+                    records=self._named(run, entity, AMBIGUOUS),
+                )
+            if refused := counts.get(FAIL):
+                yield Finding(
+                    code=f"unsendable_{phase}",
+                    severity=Severity.WARNING,
+                    sentence=f"{phase.capitalize()} that our own rules refuse; they will be"
+                    f" `failed`{_worth(refused.amount)}.",
+                    what_to_do="Mend the fields that the plan names, in the source.",
+                    count=refused.rows,
+                    records=self._named(run, entity, FAIL),
+                )
+        if books is not None:
+            yield from findings_of(books.discrepancies, currency=self._organisations.currency())
+        if books is not None and books.could_be_reminded:
             yield Finding(
-                code="ambiguous_customers",
-                severity=Severity.WARNING,
-                sentence="Somebody in Zoho may be, or may not be, the same customer.",
-                what_to_do="Look at each with `billing-sync show customer ID`, then link it or"
-                " create it anyway.",
-                count=ambiguous,
-                records=tuple(
-                    row.account_number or row.record.entity_id
-                    for row in self._runs.plan_rows(run.run_id)
-                    if row.action == "ambiguous"
-                )[:50],
-            )
-        if refused := customers.get("fail"):
-            yield Finding(
-                code="unsendable_customers",
-                severity=Severity.WARNING,
-                sentence="Customers that our own rules refuse; they will be `failed`.",
-                what_to_do="Mend the fields that the plan names, in the source.",
-                count=refused,
+                code="could_be_reminded",
+                severity=Severity.NOTE,
+                sentence="Customers with an e-mail address and an invoice past due: Zoho writes to"
+                " them by its own settings, where its reminders are on.",
+                what_to_do="Switch reminders off in Zoho, or agree with finance that they go out.",
+                count=books.could_be_reminded,
             )
 
-    def _export(self, run: Run, counts: dict[str, dict[str, int]]) -> None:
+    def _named(self, run: Run, entity: EntityType, action: str) -> tuple[str, ...]:
+        named = []
+        for row in self._runs.plan_rows(run.run_id):
+            if (row.record.entity, row.action, row.as_parent) == (entity, action, False):
+                is_customer = entity is EntityType.CUSTOMER
+                named.append((is_customer and row.account_number) or row.record.entity_id)
+                if len(named) == RECORDS_IN_A_FINDING:
+                    break
+        return tuple(named)
+
+    # --------------------------------------------------------------------------------- export
+
+    def _export(self, run: Run, summary: dict[str, Any]) -> None:
         """Write the plan and its summary where people and tools can read them."""
         folder = f"runs/{run.run_id}"
         self._files.write(
@@ -195,19 +405,16 @@ class MakePlan:
             (_line(row) for row in self._runs.plan_rows(run.run_id)),
             "application/jsonl",
         )
-        summary = json.dumps(self._summary(run, counts), indent=2)
-        self._files.write(f"{folder}/plan.json", iter([summary.encode()]), "application/json")
+        content = json.dumps(summary, indent=2).encode()
+        self._files.write(f"{folder}/plan.json", iter([content]), "application/json")
 
-    def _summary(self, run: Run, counts: dict[str, dict[str, int]]) -> dict[str, Any]:
+    def _summary(self, run: Run, planned: Sequence[Planned]) -> dict[str, Any]:
         quota = self._quota.view()
-        snapshot = self._snapshots.latest(EntityType.CUSTOMER, complete=True)
-        in_zoho = self._snapshots.count(snapshot.snapshot_id) if snapshot else 0
-        calls = sum(
-            CALLS_OF_ACTION.get(action, 0) * rows
-            for actions in counts.values()
-            for action, rows in actions.items()
-        )
-        calls += -(-in_zoho // ROWS_PER_PAGE) + 1  # verify's walk
+        counts = self._runs.plan_counts(run.run_id)
+        in_zoho, snapshot_calls = self._in_zoho()
+        # Verify walks all that was walked for the snapshot, once more.
+        calls = sum(calls_of(each) for each in planned)
+        calls += sum(-(-rows // ROWS_PER_PAGE) for rows in in_zoho.values()) + 1
         minutes = Decimal(calls) / quota.limit_per_minute
         a_day = quota.day_cap - quota.day_cap // 10  # a tenth of the day is kept for triggers
         beyond_today = max(calls - max(a_day - quota.taken_today, 0), 0)
@@ -221,8 +428,11 @@ class MakePlan:
             "only": run.only.model_dump(mode="json", exclude_defaults=True),
             "counts": counts,
             "total": count_rows(counts),
-            "customers_in_zoho": in_zoho,
-            "snapshot_calls": snapshot.calls if snapshot else 0,
+            "money": _money(planned),
+            "parents": _parents(planned),
+            "customers_in_zoho": in_zoho.get(EntityType.CUSTOMER, 0),
+            "in_zoho": {entity.value: rows for entity, rows in in_zoho.items()},
+            "snapshot_calls": snapshot_calls,
             "calls": calls,
             "minutes": str(minutes.quantize(Decimal("0.1"))),
             "days": days,
@@ -232,8 +442,23 @@ class MakePlan:
             "could_be_mailed": self._runs.plan_counts_with_field(run.run_id, "email"),
         }
 
+    def _in_zoho(self) -> tuple[dict[EntityType, int], int]:
+        """Count what the newest snapshots hold, and what they cost."""
+        counts: dict[EntityType, int] = {}
+        calls = 0
+        for entity in (EntityType.CUSTOMER, EntityType.SUBSCRIPTION, EntityType.INVOICE):
+            snapshot = self._snapshots.latest(entity, complete=True)
+            if snapshot is not None:
+                calls += snapshot.calls
+                counts[entity] = (
+                    self._snapshots.count(snapshot.snapshot_id)
+                    if entity is EntityType.CUSTOMER
+                    else self._snapshots.count_rows(entity, snapshot.snapshot_id)
+                )
+        return counts, calls
 
-def count_rows(counts: dict[str, dict[str, int]]) -> int:
+
+def count_rows(counts: Mapping[str, Mapping[str, int]]) -> int:
     """Count the source's rows in a plan."""
     return sum(
         rows
@@ -243,69 +468,89 @@ def count_rows(counts: dict[str, dict[str, int]]) -> int:
     )
 
 
-def plan_row(source: SourceRow, view: RecordView | None, found: Found) -> PlanRow:
-    """Say what would be done with one customer now; the engine's rules, in the engine's order."""
+def customer_row(phase: Phase, source: SourceRow, view: RecordView | None, found: Found) -> PlanRow:
+    """Say what would be done with one customer now; customers are looked up many at once."""
     customer: Customer = source.row
-    if view is not None and _rests(source, view):
-        action, reason, to_do = *_at_rest(view), False
-    else:
-        action, reason, to_do = *_to_do(source, view, found), True
+    rests = at_rest(source, view)
+    said = rests or before_zoho(source, view)
+    if said is None:
+        has_one = view is not None and view.zoho_id is not None
+        said = of_step(None, view) if has_one and view is not None else of_found(found)
     return PlanRow(
-        phase=Phase.CUSTOMERS.value,
+        phase=phase.value,
         record=RecordKey(EntityType.CUSTOMER, customer.id),
         account_number=customer.account_number,
-        action=action,
-        reason=reason,
-        differing=_differing(action, source, view),
-        to_do=to_do,
+        action=said[0],
+        reason=said[1],
+        differing=() if rests else differing(said[0], source, view),
+        to_do=rests is None,
     )
 
 
-def _differing(action: str, source: SourceRow, view: RecordView | None) -> tuple[str, ...]:
-    """Name the fields that would be written: all of a new one's, else those changed since."""
-    if action not in ("create", "link", "update", "compare"):
-        return ()
-    known = view.confirmed_fields if view else {}
-    prints = field_prints(source.payload)
-    return tuple(sorted(field for field, value in prints.items() if known.get(field) != value))
+def _as_parent(row: PlanRow) -> PlanRow:
+    """Mark a row as one that its child brings along: it is not worked on by itself."""
+    return PlanRow(
+        phase=row.phase,
+        record=row.record,
+        account_number=row.account_number,
+        action=row.action,
+        reason=row.reason,
+        differing=row.differing,
+        amount=row.amount,
+        to_do=False,
+        as_parent=True,
+    )
 
 
-def _at_rest(view: RecordView) -> tuple[str, str | None]:
-    """Name what stays as it is, until its source changes or a person acts."""
-    actions = {
-        State.SYNCED: "unchanged",
-        State.SKIPPED: "skip",
-        State.AMBIGUOUS: "ambiguous",
-        State.FAILED: "fail",
+def _customer_of(row: Row) -> str | None:
+    customer_id = getattr(row, "customer_id", None)
+    return None if customer_id is None else str(customer_id)
+
+
+def _cursor(phase: Phase | None, after: str | None) -> str:
+    return TO_THE_END if phase is None else f"{phase.value} {after or ''}"
+
+
+def _read_cursor(cursor: str) -> tuple[Phase | None, str | None]:
+    if cursor == TO_THE_END:
+        return None, None
+    phase, _, after = cursor.partition(" ")
+    return Phase(phase), after or None
+
+
+def _next_phase(phases: Sequence[Phase], phase: Phase) -> Phase | None:
+    following = phases[phases.index(phase) + 1 :]
+    return following[0] if following else None
+
+
+def _money(planned: Sequence[Planned]) -> dict[str, dict[str, str]]:
+    """Give what the rows of each phase and action are worth by our books."""
+    sums: dict[str, dict[str, Decimal]] = {}
+    for each in planned:
+        if not each.as_parent and each.amount:
+            actions = sums.setdefault(each.phase, {})
+            actions[each.action] = actions.get(each.action, Decimal(0)) + each.amount
+    return {
+        phase: {action: figure(amount) for action, amount in actions.items()}
+        for phase, actions in sums.items()
     }
-    return actions.get(view.state, "stays"), view.sentence
 
 
-def _to_do(source: SourceRow, view: RecordView | None, found: Found) -> tuple[str, str | None]:
-    if view is not None and view.state in (State.IN_DOUBT, State.SYNCING):
-        return "prove", "a write to Zoho is in flight"
-    if source.skip is not None:
-        return "skip", source.skip
-    if source.refused is not None:
-        return "fail", source.refused.sentence
-    if view is not None and view.zoho_id is not None:
-        return ("compare" if view.state is State.MISMATCH else "update"), None
-    if found.link is not None:
-        return "link", found.why
-    if found.candidates:
-        return "ambiguous", found.why
-    return "create", None
+def _parents(planned: Sequence[Planned]) -> dict[str, dict[str, int]]:
+    """Count what comes along, by entity and action."""
+    counts: dict[str, dict[str, int]] = {}
+    for each in planned:
+        if each.as_parent:
+            actions = counts.setdefault(each.entity.value, {})
+            actions[each.action] = actions.get(each.action, 0) + each.rows
+    return counts
 
 
-def _rests(source: SourceRow, view: RecordView) -> bool:
-    """Nothing has changed since the record came to rest, and nobody asked for another look."""
-    if not STATES[view.state].claimed_on_signal or view.signals_waiting:
-        return False
-    known = view.confirmed_fingerprint if view.state is State.SYNCED else view.attempted_fingerprint
-    return known == source.fingerprint
+def _worth(amount: Decimal) -> str:
+    return f" ({figure(amount)} together)" if amount else ""
 
 
-def _flat(counts: dict[str, dict[str, int]]) -> dict[str, int]:
+def _flat(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
     flat: dict[str, int] = {}
     for actions in counts.values():
         for action, rows in actions.items():
@@ -321,6 +566,8 @@ def _line(row: PlanRow) -> bytes:
         "account_number": row.account_number,
         "action": row.action,
         "reason": row.reason,
+        "amount": None if row.amount is None else figure(row.amount),
         "fields": list(row.differing),
+        "as_parent": row.as_parent,
     }
     return json.dumps(content, ensure_ascii=False).encode() + b"\n"

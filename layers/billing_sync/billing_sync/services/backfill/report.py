@@ -1,13 +1,34 @@
 """The step `Report`: what finance and the operator read, from the records and nothing else."""
 
 import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
+from billing_sync.domain.discrepancies import DUPLICATES
+from billing_sync.domain.errors import Misconfigured
+from billing_sync.domain.money import figure
 from billing_sync.domain.states import STATES, Colour, EntityType, State
-from billing_sync.domain.steps import Finding, Mode, Next, Severity, StepAnswer, StepEvent
-from billing_sync.ports import Clock, Run, RunFigures, RunFiles, Runs, Snapshots, Verification
-from billing_sync.services.backfill.plan import count_rows
+from billing_sync.domain.steps import (
+    ENTITY_OF_PHASE,
+    Finding,
+    Mode,
+    Next,
+    Severity,
+    StepAnswer,
+    StepEvent,
+)
+from billing_sync.ports import Clock, Planned, Run, RunFigures, RunFiles, Runs, Verification
+from billing_sync.services.backfill.amounts import AddUp, InMoney
+from billing_sync.services.backfill.books import BothSides, CompareBooks
+from billing_sync.services.backfill.planning import VANISHED
+
+TWICE_IN_ZOHO: Final = frozenset((*(code.value for code in DUPLICATES), "duplicate"))
+"""Findings of what is in Zoho more than once; the last is a lost worker's answer."""
+
+RECORDS_SHOWN: Final = 10
 
 UNDER_WAY: Final = (
     State.PENDING,
@@ -28,18 +49,24 @@ def judge(run: Run, figures: RunFigures, findings: list[Finding]) -> tuple[str, 
         if run.ended_early is not None:
             return "amber", f"The plan is not whole: {run.ended_early}."
         return "green", "The plan is made; nothing was written to Zoho."
-    red = {
-        state: count
-        for state, count in figures.states.items()
-        if state in STATES and STATES[State(state)].colour is Colour.RED
-    }
+    red: Counter[str] = Counter()
+    for states in (figures.states, figures.parents):
+        red.update(
+            {
+                state: count
+                for state, count in states.items()
+                if state in STATES and STATES[State(state)].colour is Colour.RED
+            }
+        )
     red_findings = [finding for finding in findings if finding.severity is Severity.RED]
     if red or red_findings:
         parts = [f"{count} {state}" for state, count in sorted(red.items())]
         parts += [f"{finding.count} {finding.code}" for finding in red_findings]
         ended = f"; the run ended early: {run.ended_early}" if run.ended_early else ""
         return "red", f"Not in step: {', '.join(parts)}{ended}."
-    under_way = sum(figures.states.get(state, 0) for state in UNDER_WAY)
+    under_way = sum(
+        states.get(state, 0) for state in UNDER_WAY for states in (figures.states, figures.parents)
+    )
     if run.ended_early is not None:
         return "amber", f"The run ended early: {run.ended_early}. Start again."
     if under_way:
@@ -54,16 +81,18 @@ class MakeReport:
         self,
         runs: Runs,
         verification: Verification,
-        snapshots: Snapshots,
         files: RunFiles,
         clock: Clock,
+        add_up: AddUp,
+        compare_books: CompareBooks,
     ) -> None:
         """Keep the ports."""
         self._runs = runs
         self._verification = verification
-        self._snapshots = snapshots
         self._files = files
         self._clock = clock
+        self._add_up = add_up
+        self._compare_books = compare_books
 
     def __call__(self, event: StepEvent) -> StepAnswer:
         """Write both files from what stands in the tables now."""
@@ -89,18 +118,28 @@ class MakeReport:
         colour, why = judge(run, figures, findings)
         states = figures.states
         elapsed = ((run.ended_at or self._clock.now()) - run.started_at).total_seconds()
-        snapshot = self._snapshots.latest(EntityType.CUSTOMER, complete=True)
-        debtors = self._verification.debtors(snapshot.snapshot_id) if snapshot else None
+        books, in_money = self._books(run)
         quota = self._verification.calls_since(run.run_id)
-        plan = self._runs.plan_counts(run.run_id)
+        planned = self._runs.planned(run.run_id)
         return {
             "run_id": run.run_id,
             "mode": run.mode.value,
+            "phases": [phase.value for phase in run.phases],
             "colour": colour,
             "why": why,
             "ended_early": run.ended_early,
             "started_at": run.started_at.isoformat(),
-            "total": count_rows(plan),
+            "debtors": None
+            if books is None
+            else {**books.control_total.figures(), "waiting": figure(books.waiting)},
+            "difference": figure(in_money.difference),
+            "tax_difference": figure(in_money.tax.difference),
+            "tax_not_shown": in_money.tax.not_shown,
+            "entities": entities_of(run, planned, figures, in_money, books),
+            "parents": dict(figures.parents),
+            "total": sum(
+                each.rows for each in planned if not each.as_parent and each.action != VANISHED
+            ),
             "in_step": states.get(State.SYNCED, 0),
             "created": figures.created,
             "linked": figures.linked,
@@ -122,7 +161,7 @@ class MakeReport:
             },
             "accepted": states.get("accepted", 0),
             "duplicates_in_zoho": sum(
-                finding.count for finding in findings if finding.code.startswith("duplicate")
+                finding.count for finding in findings if finding.code in TWICE_IN_ZOHO
             ),
             "zoho_calls": quota.calls,
             "http_429": quota.throttled,
@@ -130,15 +169,7 @@ class MakeReport:
             "cooldowns": run.cooldowns,
             "active_seconds": round(max(elapsed - run.waited_seconds, 0.0), 1),
             "waited_seconds": round(run.waited_seconds, 1),
-            "debtors": {
-                "local": str(debtors.local),
-                "zoho": str(debtors.zoho),
-                "difference": str(debtors.local - debtors.zoho),
-                "customers_that_differ": len(debtors.customers_that_differ),
-            }
-            if debtors
-            else None,
-            "plan": plan,
+            "plan": self._runs.plan_counts(run.run_id),
             "red": [
                 {
                     "entity": group.entity.value,
@@ -153,64 +184,200 @@ class MakeReport:
             "findings": [finding.model_dump(mode="json") for finding in findings],
         }
 
+    def _books(self, run: Run) -> tuple[BothSides | None, InMoney]:
+        """Compare the books as they stand now; none where preflight never learnt how to count."""
+        try:
+            return self._compare_books(run.only), self._add_up(run.run_id)
+        except Misconfigured:
+            return None, InMoney()
+
+
+def entities_of(
+    run: Run,
+    planned: Sequence[Planned],
+    figures: RunFigures,
+    in_money: InMoney,
+    books: BothSides | None,
+) -> dict[str, dict[str, int | str]]:
+    """Give each phase's records and money, as the head of the report shows them.
+
+    `failed` are all that are red, whatever their state; `under_way` are those that come back by
+    themselves, or were not begun. A customer's money is what is owed, on either side.
+    """
+    entities: dict[str, dict[str, int | str]] = {}
+    for phase in run.phases:
+        entity = ENTITY_OF_PHASE[phase]
+        states = figures.entities.get(entity, {})
+        total = sum(
+            each.rows
+            for each in planned
+            if each.entity is entity and not each.as_parent and each.action != VANISHED
+        )
+        red = sum(
+            count
+            for state, count in states.items()
+            if state in STATES and STATES[State(state)].colour is Colour.RED
+        )
+        settled = {
+            "in_step": states.get(State.SYNCED, 0),
+            "skipped": states.get(State.SKIPPED, 0),
+            "waiting": states.get(State.WAITING, 0),
+            "failed": red,
+            "accepted": states.get("accepted", 0),
+        }
+        local, zoho = _money_of(entity, in_money, books)
+        entities[phase.value] = {
+            "total": total,
+            **settled,
+            "under_way": max(total - sum(settled.values()), 0),
+            "local_amount": figure(local),
+            "zoho_amount": figure(zoho),
+        }
+    return entities
+
+
+def _money_of(
+    entity: EntityType, in_money: InMoney, books: BothSides | None
+) -> tuple[Decimal, Decimal]:
+    if entity is not EntityType.CUSTOMER:
+        amounts = in_money.entities[entity]
+        return amounts.local, amounts.zoho
+    if books is None:
+        return Decimal(0), Decimal(0)
+    return books.control_total.owed_here, books.control_total.owed_there
+
 
 _COLOUR_WORDS: Final = {"green": "GREEN", "amber": "AMBER", "red": "RED"}
 
 
-def as_markdown(content: dict[str, Any]) -> str:
-    """Lay the report out for people: the verdict first, then what to do, then the figures."""
-    lines = [
-        f"# Backfill {content['run_id']}: {_COLOUR_WORDS[content['colour']]}",
-        "",
-        content["why"],
-        "",
+def as_markdown(content: Mapping[str, Any]) -> str:
+    """Lay the report out for people: verdict, what is owed, both sides, what to do, the figures."""
+    parts = [
+        [f"# Backfill {content['run_id']}: {_COLOUR_WORDS[content['colour']]}", content["why"]],
+        _debtors(content["debtors"]),
+        _entities(content),
+        _to_look_at(content["red"]),
+        _findings(content["findings"]),
+        _table("## Records", ["", ""], _figures(content, _FIGURES, always=3)),
+        _table("## The run", ["", ""], _figures(content, _RUN_FIGURES, always=len(_RUN_FIGURES))),
     ]
-    if content["debtors"]:
-        owed = content["debtors"]
-        lines += [
-            "| debtors | |",
-            "|---|---:|",
-            f"| owed by our books | {_money(owed['local'])} |",
-            f"| owed in Zoho | {_money(owed['zoho'])} |",
-            f"| difference | {_money(owed['difference'])} |",
-            f"| customers that differ | {owed['customers_that_differ']} |",
-            "",
-        ]
-    if content["red"]:
-        lines += ["## What a person must look at", ""]
-        lines += ["| what | how many | why | which |", "|---|---:|---|---|"]
-        lines += [
-            f"| {group['entity']} {group['state']} ({group['code']}) | {group['count']} |"
-            f" {group['sentence']} | {', '.join(group['ids'])} |"
-            for group in content["red"]
-        ]
-        lines += [""]
-    lines += ["## Records", "", "| | |", "|---|---:|"]
-    lines += [
-        f"| {words} | {content[word]} |"
-        for word, words in _FIGURES.items()
-        if word in ("total", "in_step", "skipped") or content[word]
-    ]
-    lines += ["", "## The run", "", "| | |", "|---|---:|"]
-    lines += [f"| {words} | {content[word]} |" for word, words in _RUN_FIGURES.items()]
-    notes = [finding for finding in content["findings"] if finding["severity"] != "confirm"]
-    if notes:
-        lines += ["", "## Findings", "", "| | how many | what | what to do |", "|---|---:|---|---|"]
-        lines += [
-            f"| {finding['severity']} | {finding['count']} | {finding['sentence']} |"
-            f" {finding['what_to_do']} |"
-            for finding in notes
-        ]
-    return "\n".join([*lines, ""])
+    return "\n\n".join(paragraph for part in parts for paragraph in part) + "\n"
 
+
+def _debtors(owed: Mapping[str, Any] | None) -> list[str]:
+    if owed is None:
+        return []
+    rows = [
+        ("owed", owed["local"], owed["zoho"]),
+        ("unused credit", owed["local_credit"], owed["zoho_credit"]),
+    ]
+    lines = [(what, _money(here), _money(there)) for what, here, there in rows]
+    out = _table("## What customers owe", ["", "our books", "Zoho"], lines)
+    sentence = (
+        f"Difference: {_money(owed['difference'])};"
+        f" {owed['customers_that_differ']} customers differ."
+    )
+    if Decimal(owed["waiting"]):
+        sentence += (
+            f" Not counted: {_money(owed['waiting'])} on invoices that Zoho has yet to raise."
+        )
+    return [*out, sentence]
+
+
+def _entities(content: Mapping[str, Any]) -> list[str]:
+    words = ("total", "in_step", "skipped", "waiting", "failed", "under_way")
+    rows = [
+        (
+            phase,
+            *(each[word] for word in words),
+            _money(each["local_amount"]),
+            _money(each["zoho_amount"]),
+        )
+        for phase, each in content["entities"].items()
+    ]
+    heads = ["", *(word.replace("_", " ") for word in words), "our books", "Zoho"]
+    sentence = (
+        f"Of what is in step the amounts differ by {_money(content['difference'])}, the invoices'"
+        f" tax by {_money(content['tax_difference'])}."
+    )
+    if content["tax_not_shown"]:
+        sentence += (
+            f" Of {content['tax_not_shown']} invoices Zoho's lists show no tax; their totals are"
+            " compared."
+        )
+    if content["parents"]:
+        counts = ", ".join(f"{count} {state}" for state, count in content["parents"].items())
+        sentence += f" Besides, products, plans and other parents that came along: {counts}."
+    return [*_table("## Both sides", heads, rows), sentence]
+
+
+def _to_look_at(red: Sequence[Mapping[str, Any]]) -> list[str]:
+    rows = [
+        (
+            f"{group['entity']} {group['state']} ({group['code']})",
+            group["count"],
+            group["sentence"],
+            ", ".join(group["ids"]),
+        )
+        for group in red
+    ]
+    heads = ["what", "how many", "why", "which"]
+    return _table("## What a person must look at", heads, rows) if rows else []
+
+
+def _findings(findings: Sequence[Mapping[str, Any]]) -> list[str]:
+    rows = [
+        (
+            finding["severity"],
+            finding["count"],
+            finding["sentence"],
+            finding["what_to_do"],
+            ", ".join(finding["records"][:RECORDS_SHOWN]),
+        )
+        for finding in findings
+        if finding["severity"] != Severity.CONFIRM
+    ]
+    heads = ["", "how many", "what", "what to do", "which"]
+    return _table("## Findings", heads, rows) if rows else []
+
+
+def _figures(
+    content: Mapping[str, Any], words: Mapping[str, str], *, always: int
+) -> list[tuple[str, Any]]:
+    """Give the figures with their words; after the first few only those that are not zero."""
+    return [
+        (said, content[word])
+        for place, (word, said) in enumerate(words.items())
+        if place < always or content[word]
+    ]
+
+
+def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    """Lay a table out: a column of numbers, or of money, stands to the right."""
+    is_number = [
+        bool(rows) and all(_is_number(row[place]) for row in rows) for place in range(len(heads))
+    ]
+    lines = [
+        f"| {' | '.join(heads)} |",
+        f"|{'|'.join('---:' if each else '---' for each in is_number)}|",
+        *(f"| {' | '.join(str(cell) for cell in row)} |" for row in rows),
+    ]
+    return [title, "\n".join(lines)]
+
+
+def _is_number(cell: object) -> bool:
+    return isinstance(cell, int | float) or _MONEY.fullmatch(str(cell)) is not None
+
+
+_MONEY: Final = re.compile(r"-?[0-9,]+\.[0-9]{2}")
 
 _FIGURES: Final = {
     "total": "rows of the source in this run",
     "in_step": "in step",
-    "created": "of these made in Zoho by us",
-    "linked": "of these found in Zoho and linked",
-    "updated": "of these changed by this run",
     "skipped": "not ours to send",
+    "created": "of those in step, made in Zoho by us",
+    "linked": "of those in step, found in Zoho and linked",
+    "updated": "of those in step, changed by this run",
     "failed": "failed",
     "ambiguous": "ambiguous",
     "mismatch": "in Zoho with other figures",

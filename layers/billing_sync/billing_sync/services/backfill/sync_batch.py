@@ -32,6 +32,7 @@ EXECUTION_ASKED_EVERY: Final = 5.0
 """Real seconds between two looks whether the execution was stopped in the console."""
 
 PHASE_OF_ENTITY: Final = {entity: phase for phase, entity in ENTITY_OF_PHASE.items()}
+"""Whose canary a record may pass: a product or a plan shows nothing of a subscription."""
 
 
 @dataclass
@@ -41,6 +42,9 @@ class _Batch:
     run: Run
     counts: Counter[str] = field(default_factory=Counter)
     wait: NotNow | None = None
+    held: set[RecordKey] = field(default_factory=set)
+    """Not claimable now, for another record of the same customer is in hand."""
+    worked_since_held: bool = False
 
 
 class SyncBatch:
@@ -146,7 +150,10 @@ class SyncBatch:
         self, batch: _Batch, phase: Phase, pool: ThreadPoolExecutor
     ) -> StepAnswer | None:
         run_id = batch.run.run_id
-        to_do = self._runs.plan_to_do(run_id, phase.value, self._workers)
+        to_do = self._runs.plan_to_do(run_id, phase.value, self._workers, but=batch.held)
+        if not to_do and batch.held:
+            self._take_held_up_again(batch)
+            return None
         if not to_do:
             return StepAnswer(next=Next.DONE, counts=dict(batch.counts))
         match self._runs.hold_canary(run_id, phase.value, to_do[0]):
@@ -159,6 +166,19 @@ class SyncBatch:
                 pass
         self._work(batch, to_do, pool, on_plan=True)
         return None
+
+    def _take_held_up_again(self, batch: _Batch) -> None:
+        """Try those again whose turn had not come; leave them to WorkOffDue where nothing moves.
+
+        What holds them may be a proof that is minutes away: the phase does not wait for it. As
+        `pending` records of the run they are not lost.
+        """
+        if not batch.worked_since_held:
+            for record in batch.held:
+                self._records.signal(record)
+                self._runs.worked(batch.run.run_id, record)
+        batch.held.clear()
+        batch.worked_since_held = False
 
     def _wait_for_canary(self, batch: _Batch, phase: Phase) -> StepAnswer | None:
         """Nobody else goes before the first write is known to be right."""
@@ -181,9 +201,12 @@ class SyncBatch:
 
     def _next_due(self, batch: _Batch, pool: ThreadPoolExecutor) -> StepAnswer | None:
         run_id, counts = batch.run.run_id, dict(batch.counts)
-        due = self._runs.due(run_id, self._workers)
+        due = self._runs.due(run_id, self._workers, but=batch.held)
         if due:
             self._work(batch, due, pool, on_plan=False)
+            return None
+        if batch.held and batch.worked_since_held:
+            self._take_held_up_again(batch)
             return None
         seconds = self._runs.next_due_seconds(run_id)
         left = self._runs.get(run_id).work_off_seconds_left or 0.0
@@ -221,9 +244,10 @@ class SyncBatch:
             if (
                 on_plan
                 and outcome.not_claimed is not None
-                and STATES[outcome.not_claimed.state].claimed_on_signal
+                and _is_claimed_on_signal(outcome.not_claimed.state)
             ):
-                # At rest, and yet on the plan: its source has changed, and nobody said so.
+                # At rest, and yet on the plan: its source has changed, or what it waits for has
+                # come, and nobody said so.
                 self._records.signal(record)
                 outcome = self._sync_record(record, priority=Priority.BACKFILL, run_id=run_id)
         except Misconfigured as failure:
@@ -245,6 +269,10 @@ class SyncBatch:
         if outcome.wait is not None:
             batch.wait = outcome.wait
             return
+        if outcome.not_claimed is not None and outcome.not_claimed.state is State.PENDING:
+            batch.held.add(record)
+            return
+        batch.worked_since_held = True
         if on_plan:
             self._runs.worked(run_id, record)
         state = outcome.state or State.SYNCING
@@ -274,3 +302,7 @@ class SyncBatch:
             )
         elif outcome.state not in (State.IN_DOUBT, State.SYNCING, None):
             self._runs.free_canary(run_id, phase.value, record, passed=False)
+
+
+def _is_claimed_on_signal(state: State) -> bool:
+    return STATES[state].claimed_on_signal or state is State.WAITING
