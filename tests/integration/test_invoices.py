@@ -215,7 +215,7 @@ def test_a_worker_killed_while_it_deletes_a_wrong_draft_leaves_none(
 ) -> None:
     for operation in ("create_invoice", "update_invoice"):
         w.zoho.control.arm(
-            FieldAltered(operation=operation, field="invoice_items.0.price", value=1)
+            FieldAltered(operation=operation, field="invoice_items.0.price", value=1, count=2)
         )
     w.worker.tokens.current()
     arguments = (w.environment, w.database.functions_url, w.store.token, invoice, point)
