@@ -34,7 +34,11 @@ FORKS.set_forkserver_preload(
     [
         __name__,
         "billing_sync.adapters.zoho.client",
+        "billing_sync.services.catalogue",
         "billing_sync.services.customers",
+        "billing_sync.services.invoices",
+        "billing_sync.services.payments",
+        "billing_sync.services.subscriptions",
         "billing_sync.services.sync_record",
         "billing_sync.services.tokens",
     ]
@@ -58,39 +62,52 @@ def die() -> None:
 
 
 class DoomedRecords(PostgresRecords):
-    """The sync records of a worker that will not live to see the end."""
+    """The sync records of a worker that will not live to see the end.
+
+    It survives its point `passes` times: a draft is opened by a second write, a plan's product is
+    made by one before its own.
+    """
 
     point: Point
+    passes: int = 0
 
     def claim(self, record: RecordKey, *, serial_key: str | None = None) -> Claim | NotClaimed:
         claim = super().claim(record, serial_key=serial_key)
-        if self.point is Point.CLAIMED:
-            die()
+        self._die_at(Point.CLAIMED)
         return claim
 
     def open_intent(
         self, claim: Claim, write: Write, priority: Priority, *, run_id: str | None
     ) -> tuple[Intent, Permit]:
         opened = super().open_intent(claim, write, priority, run_id=run_id)
-        if self.point is Point.INTENT:
-            die()
+        self._die_at(Point.INTENT)
         return opened
 
     def store_answer(
         self, claim: Claim, intent: Intent, zoho_id: str, *, run_id: str | None
     ) -> bool:
-        if self.point is Point.ANSWERED:
-            die()
+        self._die_at(Point.ANSWERED)
         stored = super().store_answer(claim, intent, zoho_id, run_id=run_id)
-        if self.point is Point.STORED:
-            die()
+        self._die_at(Point.STORED)
         return stored
+
+    def let_go(self, claim: Claim, intent: Intent | None) -> bool:
+        self._die_at(Point.ANSWERED)
+        gone = super().let_go(claim, intent)
+        self._die_at(Point.STORED)
+        return gone
 
     def settle(self, claim: Claim, settlement: Settlement) -> State | None:
         settled = super().settle(claim, settlement)
-        if self.point is Point.SETTLED:
-            die()
+        self._die_at(Point.SETTLED)
         return settled
+
+    def _die_at(self, point: Point) -> None:
+        if self.point is not point:
+            return
+        if not self.passes:
+            die()
+        self.passes -= 1
 
 
 def work(
@@ -99,6 +116,7 @@ def work(
     token: AccessToken | None,
     record: RecordKey,
     point: Point,
+    passes: int = 0,
 ) -> None:
     """Sync one record, or die on the way."""
     container = Container(environment)
@@ -111,7 +129,7 @@ def work(
     store.token = token
     organisation_id = container.common.organisation_id
     records = DoomedRecords(container.engine, organisation_id, container.timing)
-    records.point = point
+    records.point, records.passes = point, passes
     container.records = records
     container.sync_record(record, priority=Priority.TRIGGER)
 

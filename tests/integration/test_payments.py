@@ -40,11 +40,11 @@ def paid_by_hand(one: OneCustomer, invoice: RecordKey, reference: str, amount: i
     profile: dict[str, Any] = {
         "payment_mode": "cash",
         "amount": amount,
-        "date": "2026-03-06",
+        "date": "2036-03-06",
         "reference_number": reference,
         "invoices": [{"invoice_number": shown["invoice_number"], "amount_applied": amount}],
     }
-    seed = SeedPayment(profile=profile, created_time=datetime(2026, 3, 6, tzinfo=UTC))
+    seed = SeedPayment(profile=profile, created_time=datetime(2036, 3, 6, tzinfo=UTC))
     made = one.w.zoho.control.seed_by_hand(ByHand(payments={shown["customer_id"]: [seed]}))
     return made.payment_ids[0]
 
@@ -325,7 +325,7 @@ def test_blocked_payments_follow_by_themselves_when_their_invoice_is_mended(
 
 
 def test_a_payment_follows_its_invoice_that_is_not_sent(database: Database) -> None:
-    with world(database, INVOICES_FROM="2026-03-03", PAYMENTS_FROM="2026-03-03") as w:
+    with world(database, INVOICES_FROM="2036-03-03", PAYMENTS_FROM="2036-03-03") as w:
         one = OneCustomer(w)
         payment = one.add_payment(one.add_invoice())
 
