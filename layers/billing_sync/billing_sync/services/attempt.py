@@ -213,7 +213,8 @@ class Attempt:
         """Bring a record to Zoho that has no id there: by a link, or by making it."""
         if source.withdrawn is None:
             return self._find_or_create(source)
-        if self._claim.removed:
+        if self._claim.removed or self._claim.former_zoho_ids:
+            # A worker may have been lost between the deletion's answer and its settling.
             return self._settle_removed(None)
         return self._settle(State.SKIPPED, code="skipped", sentence=source.withdrawn)
 
