@@ -49,7 +49,7 @@ def writes(w: World) -> list[str]:
 def by_hand(w: World, customer: str, **profile: Any) -> str:
     """Let finance write an invoice of 460.00 in Zoho's own screens; gives its id."""
     body = {
-        "date": "2026-03-02",
+        "date": "2036-03-02",
         "is_inclusive_tax": True,
         "invoice_items": [
             {
@@ -60,7 +60,7 @@ def by_hand(w: World, customer: str, **profile: Any) -> str:
             }
         ],
     }
-    seed = SeedInvoice(profile=body | profile, created_time=datetime(2026, 3, 2, tzinfo=UTC))
+    seed = SeedInvoice(profile=body | profile, created_time=datetime(2036, 3, 2, tzinfo=UTC))
     made = w.zoho.control.seed_by_hand(ByHand(invoices={customer: [seed]}))
     return made.invoice_ids[0]
 
@@ -75,12 +75,12 @@ def test_a_one_off_invoice_is_a_draft_and_an_opening_and_then_nothing(
 
     one.assert_in_step(invoice)
     there = one.invoice_in_zoho(invoice)
-    assert (there["status"], there["invoice_number"]) == ("overdue", "CTI-2026-0001")
+    assert (there["status"], there["invoice_number"]) == ("overdue", "CTI-2036-0001")
     assert (there["sub_total"], there["tax_total"], there["total"]) == (400.0, 60.0, 460.0)
     assert one.account() == (460.0, 0.0)
     assert row(w.database, invoice).facts == {
-        "number": "CTI-2026-0001",
-        "date": "2026-03-02",
+        "number": "CTI-2036-0001",
+        "date": "2036-03-02",
         "total": "460.00",
         "tax": "60.00",
         "balance": "460.00",
@@ -89,7 +89,7 @@ def test_a_one_off_invoice_is_a_draft_and_an_opening_and_then_nothing(
         "SELECT zoho_billing_invoice_id, zoho_invoice_number, zoho_sync_status"
         " FROM customer_invoices"
     )
-    assert tuple(shown) == (one.zoho_id(invoice), "CTI-2026-0001", "synced")
+    assert tuple(shown) == (one.zoho_id(invoice), "CTI-2036-0001", "synced")
     assert signalled(one, invoice) == []
 
 
@@ -159,7 +159,7 @@ def test_a_number_that_finance_used_for_something_else_is_told(
 ) -> None:
     w.zoho.control.switch(invoice_number_taken_code=1001)
     [customer] = w.zoho.control.customers()
-    by_hand(w, customer["customer_id"], invoice_number="CTI-2026-0001", date="2026-01-05")
+    by_hand(w, customer["customer_id"], invoice_number="CTI-2036-0001", date="2036-01-05")
 
     one.bring(invoice)
 
@@ -173,7 +173,7 @@ def test_history_that_is_there_already_is_linked_by_its_number(
 ) -> None:
     [customer] = w.zoho.control.customers()
     there = by_hand(
-        w, customer["customer_id"], invoice_number="CTI-2026-0001", due_date="2026-03-09"
+        w, customer["customer_id"], invoice_number="CTI-2036-0001", due_date="2036-03-09"
     )
     w.worker.invoice_rows.young_snapshot()
 
@@ -357,7 +357,7 @@ def test_an_invoice_brings_its_service_and_waits_for_zoho_to_raise_it(
         "invoices": 1,
         "payments": 0,
     }
-    assert row(w.database, record).due_at == datetime(2026, 4, 12, 22, tzinfo=UTC)
+    assert row(w.database, record).due_at == datetime(2036, 4, 12, 22, tzinfo=UTC)
     w.set_today(following)
     let_an_hour_pass(w)
     make_due(w.database, record)
@@ -372,7 +372,7 @@ def test_one_that_zoho_has_not_raised_in_time_is_red_and_still_linkable(
     record = add_recurring(one, service, TODAY, subtotal=800, tax_amount=120, total_amount=920)
     assert one.bring(record) == ["waiting"]
 
-    w.set_today(date(2026, 3, 13))
+    w.set_today(date(2036, 3, 13))
     make_due(w.database, record)
 
     assert one.bring(record) == ["failed"]
@@ -390,16 +390,16 @@ def test_one_that_zoho_has_not_raised_in_time_is_red_and_still_linkable(
 
 
 def test_what_was_billed_before_the_subscription_is_pushed_as_history(one: OneCustomer) -> None:
-    service = one.add_service(activation_date=date(2026, 1, 10))
-    before = add_recurring(one, service, date(2026, 2, 10), status="paid")
+    service = one.add_service(activation_date=date(2036, 1, 10))
+    before = add_recurring(one, service, date(2036, 2, 10), status="paid")
     now = add_recurring(one, service, TODAY)
-    after = add_recurring(one, service, date(2026, 4, 10))
+    after = add_recurring(one, service, date(2036, 4, 10))
 
     states = one.bring(service, before, now, after)
 
     # Invoiced until the ninth of May here: Zoho's first day is the tenth of March, today.
     assert states == ["synced", "synced", "synced", "waiting"]
-    assert one.invoice_in_zoho(before)["invoice_number"] == "CTI-2026-0001"
+    assert one.invoice_in_zoho(before)["invoice_number"] == "CTI-2036-0001"
     assert one.invoice_in_zoho(now)["_subscription_id"] == one.zoho_id(service)
 
 
