@@ -13,7 +13,7 @@ from tests.world import World
 
 ACCOUNT: Final = "CT-2025-00004"
 TODAY: Final = date(2036, 3, 10)
-"""Beyond the real day, as calendars only go forward: proofs pass over what is older than a write."""
+"""Beyond the real day, for calendars go forward: what is older than a write is passed over."""
 
 UNSETTLED: Final = frozenset(
     ("pending", "syncing", "in_doubt", "retrying", "blocked", "waiting", "exhausted")
