@@ -16,6 +16,7 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
+from billing_sync.domain.discrepancies import TELLINGS, Code
 from billing_sync.domain.states import STATES, Colour, StateRule
 from ops.cli.app import app
 from tests.template.translation import ROOT, read_definition, read_template
@@ -349,24 +350,52 @@ def test_the_words_that_a_step_answers_are_those_that_the_machine_knows() -> Non
 
 def test_every_code_that_a_record_can_have_is_in_the_guide() -> None:
     package = ROOT / "layers/billing_sync/billing_sync"
+    services = {
+        package / f"services/{name}.py"
+        for name in (
+            "attempt",
+            "sync_record",
+            "rules",
+            "customers",
+            "catalogue",
+            "subscriptions",
+            "invoices",
+            "payments",
+        )
+    }
+    given = r'code="(\w+)"|code, sentence = "(\w+)"|Stuck\(\s*State\.\w+,\s*"(\w+)"'
     codes = {
         code
-        for name in ("services/attempt.py", "services/sync_record.py", "services/customers.py")
-        for code in re.findall(r'code="(\w+)"|code, sentence = "(\w+)"', _read(package / name))
-        for code in code
+        for path in services
+        for found in re.findall(given, _read(path))
+        for code in found
         if code
     }
-    codes |= set(re.findall(r'Unsendable\(\s*"(\w+)"', _read(package / "domain/customers.py")))
+    for path in {*services, *(package / "domain").glob("*.py")}:
+        codes |= set(re.findall(r'Unsendable\(\s*"(\w+)"', _read(path)))
     codes |= set(re.findall(r"code = '(\w+)'", _read(package / "adapters/postgres/records.py")))
     codes |= set(
         re.findall(r"code = '(\w+)'", _read(package / "adapters/postgres/verification.py"))
     )
+    guide = ROOT / "docs/backfill.md"
     documented = {
-        row[0].strip("`") for row in rows_under(ROOT / "docs/backfill.md", "code | state")
+        code
+        for row in (*rows_under(guide, "code | state"), *rows_under(guide, "code | of"))
+        for code in re.findall(r"`(\w+)`", row[0])
     }
 
-    assert len(codes) > 15
+    assert len(codes) > 50
     assert sorted(codes - documented) == []
+
+
+def test_every_discrepancy_is_in_the_guide_with_its_gravity() -> None:
+    rows = rows_under(ROOT / "docs/backfill.md", "finding")
+
+    documented = {row[0].strip("`"): row[1] for row in rows}
+
+    assert {code: documented.get(code) for code in Code} == {
+        code: TELLINGS[code].severity for code in Code
+    }
 
 
 def test_every_column_of_customers_is_mapped() -> None:
@@ -387,7 +416,7 @@ def first_runs_table() -> list[str]:
     ]
     for customers in (1_000, 10_000, 50_000):
         # Preflight, the snapshot's one page, a create each, and verify by pages of 200.
-        calls = 2 + 1 + customers + -(-customers // 200)
+        calls = 3 + 1 + customers + -(-customers // 200)
         minutes = calls / 90
         lasts = f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
         days = [str(-(-calls // (cap - cap // 10))) for cap in caps]
