@@ -63,6 +63,14 @@ def credit(one: OneCustomer) -> Records:
     return (one.add_payment(),)
 
 
+def change(one: OneCustomer) -> Records:
+    [paid] = payment(one)
+    one.bring(paid)
+    one.w.change("payment_transactions", paid.entity_id, amount=500)
+    one.w.worker.records.signal(paid)
+    return (paid,)
+
+
 def removal(one: OneCustomer) -> Records:
     [paid] = payment(one)
     one.bring(paid)
@@ -102,6 +110,7 @@ CASES = {
     "credit": Case(
         credit, "create_payment", "POST", "/payments", {"customers": 1, "payments": 1}, (0, 460)
     ),
+    "change": Case(change, "update_payment", "PUT", "", {**INVOICED, "payments": 1}, (0, 40)),
     "removal": Case(removal, "delete_payment", "DELETE", "", INVOICED, (460, 0)),
 }
 
