@@ -13,7 +13,7 @@ from billing_sync.domain.ownership import Ownership, RecurringInvoicesOwner
 from billing_sync.domain.remote import RemoteInvoice
 from billing_sync.domain.states import EntityType, State
 from billing_sync.ports import Intent, Permit, RecordKey, Write
-from billing_sync.services.invoices import InvoiceRules, amount_of
+from billing_sync.services.invoices import InvoiceRules
 from billing_sync.services.rules import DELETE, Do, Done, Found, Remote, Source, Step, Stuck
 from tests.fakes.invoices import (
     CUSTOMER,
@@ -255,13 +255,6 @@ def test_one_that_zoho_raises_and_is_void_here_is_looked_for_until_it_is_linked(
 
 def test_the_row_of_a_vanished_invoice_is_none(case: Case) -> None:
     assert case.rules().read("99") is None
-
-
-def test_an_amount_for_reports_is_the_total_where_it_is_one(case: Case) -> None:
-    assert amount_of(read(case)) == Decimal("1150.00")
-    for total in (None, Decimal("NaN")):
-        case.add_invoice(total_amount=total)
-        assert amount_of(read(case)) is None
 
 
 # ------------------------------------------------------------------------- finding our number

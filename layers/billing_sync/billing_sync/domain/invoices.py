@@ -440,13 +440,9 @@ def field_differences(payload: Mapping[str, Any], found: RemoteInvoice) -> list[
 
 
 def _is_other_line(sent: Mapping[str, Any], found: RemoteInvoiceItem) -> bool:
-    return (
-        sent["name"] != found.name
-        or sent.get("description", "") != found.description
-        or sent["price"] != found.price
-        or sent["quantity"] != found.quantity
-        or sent.get("tax_id", found.tax_id) != found.tax_id
-    )
+    ours = (sent["name"], sent.get("description", ""), sent["price"], sent["quantity"])
+    theirs = (found.name, found.description, found.price, found.quantity)
+    return ours != theirs or sent.get("tax_id", found.tax_id) != found.tax_id
 
 
 def both_figures(figures: Mapping[str, Any], found: RemoteInvoice, differing: Iterable[str]) -> str:
