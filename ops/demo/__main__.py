@@ -13,14 +13,13 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from billing_sync.domain.payments import TAKEN_BY_ZOHO
 from billing_sync.domain.states import EntityType
 from billing_sync.domain.steps import OperateEvent
 from ops.cli.answers import Status, Story, read_answer
 from ops.cli.aws import AwsStack
 from ops.cli.session import FINE, INTERRUPTED, RED
 from ops.demo import report, scenario
-from ops.demo.books import Passed, at_noon, pass_until, read_books
+from ops.demo.books import pass_until, read_books
 from ops.demo.command import Command
 from ops.demo.display import Display
 from ops.demo.load import write_passed
@@ -32,9 +31,10 @@ from ops.demo.mishaps import (
     Mishaps,
 )
 from ops.demo.old_way import run_old_way
-from ops.demo.reckoning import Application, account_number, read_application
+from ops.demo.reckoning import Application, read_application
 from ops.demo.verdict import Evidence, RunEnd, calls_per_entity, figures, judge
-from ops.fake_zoho import ByHand, FakeZohoControl, SeedPayment
+from ops.demo.zoho_page import pay_on_zohos_page
+from ops.fake_zoho import FakeZohoControl
 from ops.local_stack.interruptions import Interrupted, interruptible
 from ops.local_stack.postgres import APPLICATION_ROLE, SUPERUSER
 from ops.local_stack.processes import ProcessIdentity, StackError, project_root
@@ -181,7 +181,7 @@ class _Demo:
         passed = pass_until(self._books, until)
         with self._stack.database.connect(APPLICATION_ROLE) as connection:
             write_passed(connection, self._books, passed)
-        on_the_page = _pay_in_zoho(zoho, passed)
+        on_the_page = pay_on_zohos_page(zoho, passed)
         self._display.say(
             f"It is {until:%-d %B %Y}. Zoho raised {raised} invoices by itself, and took"
             f" {on_the_page} payments on its own page. The application wrote"
@@ -295,37 +295,6 @@ class _Demo:
     def _local_aws(self) -> ProcessIdentity:
         [identity] = [one for one in self._stack.state.processes if one.name == "ministack"]
         return identity
-
-
-def _pay_in_zoho(zoho: FakeZohoControl, passed: Passed) -> int:
-    """Let customers pay on Zoho's own page the invoices that it raised; count the payments."""
-    holdings = zoho.state()
-    there = {account_number(one): one["customer_id"] for one in holdings.customers}
-    issued = {one.number: one.issued_on for one in passed.invoices}
-    made: dict[str, list[SeedPayment]] = {}
-    for payment in passed.payments:
-        if payment.provider != TAKEN_BY_ZOHO or payment.completed_on is None:
-            continue
-        customer_id = there[payment.account_number]
-        [number] = [
-            one["number"]
-            for one in holdings.invoices
-            if one["customer_id"] == customer_id
-            and one["_subscription_id"]
-            and one["invoice_date"] == issued[payment.invoice].isoformat()
-        ]
-        profile = {
-            "payment_mode": "creditcard",
-            "amount": f"{payment.amount}",
-            "date": payment.completed_on.isoformat(),
-            "reference_number": payment.transaction_id,
-            "invoices": [{"invoice_number": number, "amount_applied": f"{payment.amount}"}],
-        }
-        paid = SeedPayment(
-            profile=profile, created_time=at_noon(payment.completed_on), created_by="Zoho's page"
-        )
-        made.setdefault(customer_id, []).append(paid)
-    return len(zoho.seed_by_hand(ByHand(payments=made)).payment_ids)
 
 
 def _sentence(cause: str | None) -> str:

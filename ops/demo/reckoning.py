@@ -24,6 +24,7 @@ WITHDRAWN: Final = frozenset({"draft", "cancelled", "voided"})
 """Statuses of ours of an invoice that nobody owes."""
 NOT_OWED: Final = frozenset({"draft", "void"})
 ENDED: Final = frozenset({"cancelled", "expired"})
+BILLING_ON: Final = frozenset({"live", "future"})
 
 _DAYS: Final = re.compile(r"from (\d+-\w+-\d+) to (\d+-\w+-\d+)")
 
@@ -133,7 +134,7 @@ class Reckoning:
 def reckon(application: Application, zoho: Holdings) -> Reckoning:
     """Add both sides up, each from its own figures."""
     live = [one for one in application.services if one["status"] == "active"]
-    subscriptions = [one for one in zoho.subscriptions if one["status"] == "live"]
+    subscriptions = [one for one in zoho.subscriptions if one["status"] in BILLING_ON]
     owed_there = [one for one in zoho.invoices if one["status"] not in NOT_OWED]
     owed_here, completed = application.owed, application.completed
     return Reckoning(

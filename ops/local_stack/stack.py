@@ -13,10 +13,11 @@ from typing import Any, Final, Protocol, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ops.demo.books import at_noon, read_books
+from ops.demo.books import read_books
 from ops.demo.load import APPLICATION_SQL, load, load_books
 from ops.fake_zoho import FakeZohoControl
 from ops.fake_zoho.config import FakeZohoConfig
+from ops.local_stack.calendar import set_calendars
 from ops.local_stack.clients import Clients
 from ops.local_stack.interruptions import held, interruptible
 from ops.local_stack.ministack import Ministack
@@ -317,14 +318,11 @@ def set_calendar(state: StackState, today: date) -> None:
     """Let it be a day, both in Zoho and for our functions; what is due in Zoho happens."""
     if state.zoho is None:
         raise StackError("fake Zoho is not started")
-    with FakeZohoControl(state.zoho.url) as zoho:
-        zoho.set_calendar(at_noon(today))
-    with state.database.connect(OWNER_ROLE) as connection:
-        connection.execute(
-            """INSERT INTO billing_sync.organisations (organisation_id, today) VALUES (%s, %s)
-               ON CONFLICT (organisation_id) DO UPDATE SET today = excluded.today""",
-            (state.zoho.organization_id, today),
-        )
+    with (
+        FakeZohoControl(state.zoho.url) as zoho,
+        state.database.connect(OWNER_ROLE) as connection,
+    ):
+        set_calendars(connection, zoho, state.zoho.organization_id, today)
 
 
 def clients_of(state: StackState) -> Clients:

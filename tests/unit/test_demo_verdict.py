@@ -117,7 +117,9 @@ class Zoho:
         self.fake.calendar.set(at_noon(TODAY))
         self.organisation = self.fake.organisation()
         self.before = self.fake.holdings()
-        self.ids = {one["display_name"]: one["customer_id"] for one in self.before.customers}
+        self.ids: dict[str, str] = {
+            one["display_name"]: one["customer_id"] for one in self.before.customers
+        }
         self.tax_id = self.organisation.config.taxes[0].tax_id
         self.customers = {number: self.customer(number) for number in ACCOUNTS}
 
