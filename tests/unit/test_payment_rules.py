@@ -509,6 +509,7 @@ def test_what_zoho_took_itself_is_linked_and_never_made(case: Case) -> None:
     rules, source = case.rules(ways=PaymentWays()), read(case)
 
     assert source.link_only
+    assert rules.foresee(source).why == "taken by Zoho itself: looked for by its reference"
     assert source.payload == {}
     assert rules.find(source).link == "700"
     assert rules.next_step(source, rules.get("700")) == Done()

@@ -318,6 +318,15 @@ class PaymentRules(EntityRules):
         candidates = paid.zoho_ids or tuple(sorted(invoice.zoho_id for invoice in invoices))
         return Found(candidates=candidates, code="already_paid", why=paid.why)
 
+    def foresee(self, source: Source) -> Found:
+        """Foresee a create: no list of ours shows payments.
+
+        What Zoho took itself is taken to be there, under an id that only a look will tell: empty.
+        """
+        if source.link_only:
+            return Found(link="", why="taken by Zoho itself: looked for by its reference")
+        return Found()
+
     def _find_credit(self, source: Source) -> Found:
         payments = list(self._credits(source.figures, source.key))
         match = match_payment(source.key, {}, source.row.id, payments=payments)
