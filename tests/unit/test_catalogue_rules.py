@@ -1,6 +1,5 @@
 """The catalogue's rules: made or linked on demand, whole or not at all."""
 
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -103,11 +102,11 @@ def test_a_product_that_another_service_type_holds_is_not_taken(billing: Billing
     assert billing.products.find(service_type(billing)).code == "linked_elsewhere"
 
 
-def test_a_product_whose_answer_was_lost_is_found_by_name_and_age(billing: Billing) -> None:
+def test_a_product_whose_answer_was_lost_is_found_by_its_whole_name(billing: Billing) -> None:
     billing.zoho.products = [
-        product("1", "ISP: fibre", created_time=NOW - timedelta(days=30)),
-        product("2", "ISP: fibre", created_time=NOW),
-        product("3", "ISP: wireless", created_time=NOW),
+        product("1", "ISP: fibre", status="inactive"),
+        product("2", "ISP: Fibre", status="active"),
+        product("3", "ISP: fibre backup", status="active"),
     ]
 
     proofs = billing.products.look_up(lost(service_type(billing)))
@@ -280,6 +279,12 @@ def test_another_sku_is_not_written_over_a_plan(billing: Billing) -> None:
     assert isinstance(step, Stuck)
     assert "SKY-20" in step.sentence
     assert "SKY-START-10" in step.sentence
+
+
+def test_a_refusal_that_may_mean_that_finance_was_faster_is_looked_into(billing: Billing) -> None:
+    assert billing.plans.is_taken(990202)
+    assert not billing.plans.is_taken(2)
+    assert not billing.plans.is_taken(None)
 
 
 def test_a_plan_whose_answer_was_lost_is_read_by_its_code(billing: Billing) -> None:

@@ -617,6 +617,19 @@ def test_a_create_whose_answer_was_lost_is_found_by_equality_of_its_reference(
     assert billing.zoho.calls["get_subscription"] == 2
 
 
+def test_on_a_calendar_of_its_own_the_whole_list_is_walked(billing: Billing) -> None:
+    billing.calendar.day = date(2024, 6, 1)
+    rows = [
+        subscription(subscription_id=str(number), created_time=NOW - timedelta(days=200 + number))
+        for number in range(3)
+    ]
+    billing.zoho.subscriptions = {row.zoho_id: row for row in rows}
+
+    proofs = billing.subscriptions.look_up(lost(billing.service(activation_date=date(2024, 6, 1))))
+
+    assert [found.zoho_id for found in proofs] == ["0", "1", "2"]
+
+
 def test_a_create_that_never_happened_is_proved_absent(billing: Billing) -> None:
     assert billing.subscriptions.look_up(lost(billing.service())) == []
 

@@ -20,7 +20,7 @@ from billing_sync.domain.catalogue import (
     read_product,
 )
 from billing_sync.domain.comparing import fingerprint, same_name
-from billing_sync.domain.errors import GoneInZoho, Unsendable
+from billing_sync.domain.errors import GoneInZoho, Unsendable, may_mean_taken
 from billing_sync.domain.matching import Match
 from billing_sync.domain.reading import Sendable
 from billing_sync.domain.remote import RemotePlan, RemoteProduct
@@ -30,7 +30,6 @@ from billing_sync.ports import BillingApi, Intent, Permit, RecordKey, SyncRecord
 from billing_sync.ports import Source as SourcePort
 from billing_sync.services.customers import found_of
 from billing_sync.services.money_rules import OrganisationMoney
-from billing_sync.services.newest_first import CLOCKS_MAY_DIFFER
 from billing_sync.services.rules import EntityRules, Found, Remote, Source, Step, Stuck
 
 
@@ -84,14 +83,13 @@ class ProductRules(EntityRules):
         return _product(self._api.get_product(zoho_id))
 
     def look_up(self, intent: Intent) -> list[Remote]:
-        """Read all products; ours bears the name and was made since the write left."""
-        since = intent.sent_at - CLOCKS_MAY_DIFFER
-        return [
-            _product(product)
-            for product in self._products()
-            if same_name(product.name) == same_name(intent.key)
-            and (product.created_time is None or product.created_time >= since)
-        ]
+        """Read all products; one that bears the name was looked for before ours was sent.
+
+        An inactive one of the name would have been found then, had there been no other.
+        """
+        same = [one for one in self._products() if same_name(one.name) == same_name(intent.key)]
+        active = [product for product in same if product.status != "inactive"]
+        return [_product(product) for product in active or same]
 
     def figures_differ(self, figures: dict[str, Any], remote: Remote) -> list[str]:
         """Compare the name."""
@@ -123,9 +121,8 @@ class ProductRules(EntityRules):
 class PlanRules(EntityRules):
     """A plan for each package. Its id in Zoho is the `plan_code`, our sku.
 
-    Before a plan is made, and where a write was lost, it is read by its code, which no index
-    delays. What Zoho answers to a code that it has already is published nowhere (billing-api §5),
-    so nothing is read out of a refusal.
+    It is read by its code, which no index delays: before it is made, where a write was lost, and
+    where one was refused that may mean that finance has just made it.
     """
 
     entity = EntityType.PLAN
@@ -196,6 +193,10 @@ class PlanRules(EntityRules):
         """Read the plan by the code that was sent."""
         found = self._plan(intent.key)
         return [] if found is None else [_plan(found)]
+
+    def is_taken(self, zoho_code: int | None) -> bool:
+        """Say that a look by the code will tell: no refusal's meaning is published (§5)."""
+        return may_mean_taken(zoho_code)
 
     def looks_first(self) -> bool:
         """Say yes: a plan whose code has changed here is not to be written over."""

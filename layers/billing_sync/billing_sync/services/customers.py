@@ -28,7 +28,7 @@ from billing_sync.ports import (
     Write,
 )
 from billing_sync.ports import Source as SourcePort
-from billing_sync.services.newest_first import CLOCKS_MAY_DIFFER, newest_first
+from billing_sync.services.newest_first import newest_first, since_there
 from billing_sync.services.rules import EntityRules, Found, Remote, Source
 from billing_sync.services.take_snapshot import TakeSnapshot
 
@@ -151,7 +151,7 @@ class CustomerRules(EntityRules):
         """
         listed = newest_first(
             lambda page: self._api.list_customers(page, sort_created_descending=True),
-            intent.sent_at - CLOCKS_MAY_DIFFER,
+            since_there(intent.sent_at, self._organisations),
             lambda row: row.created_time,
         )
         hits: dict[str, Remote] = {}

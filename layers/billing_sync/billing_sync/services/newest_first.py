@@ -1,11 +1,25 @@
 """Walk one of Zoho's lists from its newest row back to a moment, without trust in its sorting."""
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
+
+from billing_sync.ports import Organisations
 
 CLOCKS_MAY_DIFFER: Final = timedelta(minutes=10)
 """How far Zoho's clock may be from our database's, when «made since» is asked."""
+
+THE_BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
+
+
+def since_there(moment: datetime, organisations: Organisations) -> datetime:
+    """Give the time back to which a list is walked for what was made there since `moment` here.
+
+    An organisation whose calendar is of its own making (tests and demos) is not yet where our
+    clock is: times there tell nothing then, and the whole list is walked.
+    """
+    here = moment.astimezone(organisations.time_zone()).date()
+    return moment - CLOCKS_MAY_DIFFER if here <= organisations.today() else THE_BEGINNING
 
 
 class Listed[Row](Protocol):

@@ -48,7 +48,7 @@ from billing_sync.ports import (
 from billing_sync.ports import Source as SourcePort
 from billing_sync.services.customers import found_of
 from billing_sync.services.money_rules import OrganisationMoney
-from billing_sync.services.newest_first import CLOCKS_MAY_DIFFER, newest_first
+from billing_sync.services.newest_first import newest_first, since_there
 from billing_sync.services.rules import (
     Anew,
     Do,
@@ -259,7 +259,7 @@ class SubscriptionRules(EntityRules):
         hits: dict[str, Remote] = {}
         for row in newest_first(
             lambda page: self._api.list_subscriptions(page, newest_first=True),
-            intent.sent_at - CLOCKS_MAY_DIFFER,
+            since_there(intent.sent_at, self._organisations),
             lambda row: row.created_time,
         ):
             if row.reference_id not in {"", intent.key} or row.zoho_id in former:

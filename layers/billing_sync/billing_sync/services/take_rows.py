@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from billing_sync.domain.errors import Unavailable
@@ -13,6 +13,11 @@ from billing_sync.ports.zoho import Page
 from billing_sync.services.newest_first import CLOCKS_MAY_DIFFER, newest_first
 
 NEWEST_FIRST: Final = True
+
+
+def a_little_before(moment: datetime) -> datetime:
+    """Allow for clocks that differ."""
+    return moment - CLOCKS_MAY_DIFFER
 
 
 class TakeRows[Row: RemoteSubscription | RemoteInvoice]:
@@ -29,15 +34,18 @@ class TakeRows[Row: RemoteSubscription | RemoteInvoice]:
         snapshots: Snapshots,
         *,
         max_age_seconds: float,
+        since: Callable[[datetime], datetime] = a_little_before,
     ) -> None:
         """Keep the list: `list_page(page, newest_first)`.
 
-        `max_age_seconds` is real time (already divided by TimeScale).
+        `max_age_seconds` is real time (already divided by TimeScale). `since` gives the time back
+        to which the list is walked for what was made after a moment (`since_there`).
         """
         self._entity = entity
         self._list_page = list_page
         self._snapshots = snapshots
         self._max_age_seconds = max_age_seconds
+        self._since = since
         # Of the workers side by side in one process, one walks and the others use what it brought.
         self._one_walks = threading.Lock()
 
@@ -127,7 +135,7 @@ class TakeRows[Row: RemoteSubscription | RemoteInvoice]:
         rows = list(
             newest_first(
                 lambda page: self._list_page(page, NEWEST_FIRST),
-                walked - CLOCKS_MAY_DIFFER,
+                self._since(walked),
                 lambda row: row.created_time,
             )
         )
