@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -311,6 +312,7 @@ class Container:
             lambda page, newest_first: self.api.list_subscriptions(page, newest_first=newest_first),
             self.snapshots,
             max_age_seconds=self._snapshot_max_age_seconds,
+            since=self._since_there,
         )
 
     @cached_property
@@ -323,7 +325,13 @@ class Container:
             lambda page, newest_first: self.api.list_invoices(page, newest_first=newest_first),
             self.snapshots,
             max_age_seconds=self._snapshot_max_age_seconds,
+            since=self._since_there,
         )
+
+    def _since_there(self, moment: datetime) -> datetime:
+        from billing_sync.services.newest_first import since_there
+
+        return since_there(moment, self.organisations)
 
     @property
     def _snapshot_max_age_seconds(self) -> float:

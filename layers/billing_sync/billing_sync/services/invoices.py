@@ -61,7 +61,7 @@ from billing_sync.ports import (
 )
 from billing_sync.ports import Source as SourcePort
 from billing_sync.services.money_rules import OrganisationMoney
-from billing_sync.services.newest_first import CLOCKS_MAY_DIFFER, newest_first
+from billing_sync.services.newest_first import newest_first, since_there
 from billing_sync.services.rules import (
     DELETE,
     Do,
@@ -475,7 +475,7 @@ class InvoiceRules(EntityRules):
         if newest is not None:
             rows = self._snapshots.invoices(newest.snapshot_id, numbers=[intent.key])
             yield from self._bearing(intent.key, rows)
-        since = intent.sent_at - CLOCKS_MAY_DIFFER
+        since = since_there(intent.sent_at, self._organisations)
         made_since = newest_first(
             lambda page: self._api.list_invoices(page, newest_first=True),
             since,
