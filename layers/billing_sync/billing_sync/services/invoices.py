@@ -6,9 +6,9 @@ Zoho's     find on list pages ──► link | wait until three days into the pe
 void here  draft: delete | open, unpaid: void | money on it: a person
 """
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time
-from decimal import Decimal
 from typing import Any, Final
 
 from billing_sync.domain.comparing import fingerprint
@@ -90,15 +90,6 @@ FIGURES_OF_RAISED: Final = ("currency_code", "sub_total", "tax_total", "total")
 SHOWN_IN_LOGS: Final = ("invoice_number", "date", "sub_total", "tax_total", "total")
 
 
-def amount_of(source: Source) -> Decimal | None:
-    """Give what an invoice of ours comes to, for plans and reports; None where that is no amount.
-
-    In the invoice's own currency, as the source's column has it.
-    """
-    total: Decimal | None = source.row.total_amount
-    return total if total is not None and total.is_finite() else None
-
-
 def spans_of(facts: Mapping[str, Any]) -> tuple[Span, ...]:
     """Read the days that a service's subscriptions bill from the facts of its record."""
     return tuple(
@@ -143,6 +134,8 @@ class InvoiceRules(EntityRules):
         self._rows = rows
         self._hour_seconds = hour_seconds
         self._taxed_rightly: set[tuple[str, str]] = set()
+        # Of the workers side by side in one process, one looks at a price and the others trust it.
+        self._one_looks = threading.Lock()
 
     # ------------------------------------------------------------------------------- reading
 
@@ -203,8 +196,47 @@ class InvoiceRules(EntityRules):
         except Unsendable as refused:
             content = {"refused": refused.code, "field": refused.field, "why": refused.sentence}
             return Source(invoice, invoice.updated_at, fingerprint(content), refused=refused)
-        is_linked = (own := self._records.view(_key(invoice))) is not None and bool(own.zoho_id)
-        return _source_of(invoice, decided, is_linked=is_linked)
+        return self._source_of(invoice, decided)
+
+    def _source_of(self, invoice: Invoice, decided: InvoiceReading) -> Source:
+        match decided:
+            case Skip():
+                return _skipped(invoice, decided)
+            case Withdrawn():
+                return Source(
+                    invoice,
+                    invoice.updated_at,
+                    decided.fingerprint,
+                    key=(invoice.invoice_number or "").strip(),
+                    reading=decided,
+                    withdrawn="cancelled here before it was sent",
+                )
+            case RaisedByZoho():
+                # While it is not linked it is looked for, to be voided: see `_not_raised`.
+                is_to_end = decided.is_withdrawn and self._is_linked(invoice)
+                return Source(
+                    invoice,
+                    invoice.updated_at,
+                    decided.fingerprint,
+                    figures=decided.figures,
+                    reading=decided,
+                    withdrawn="cancelled here" if is_to_end else None,
+                    link_only=True,
+                )
+            case Sendable():
+                return Source(
+                    invoice,
+                    invoice.updated_at,
+                    decided.fingerprint,
+                    key=decided.key,
+                    payload=decided.payload,
+                    figures={**decided.figures, RECORD: invoice.id},
+                    reading=decided,
+                )
+
+    def _is_linked(self, invoice: Invoice) -> bool:
+        view = self._records.view(_key(invoice))
+        return view is not None and view.zoho_id is not None
 
     def _decide(self, invoice: Invoice, customer: CustomerInZoho) -> InvoiceReading:
         service = None
@@ -387,17 +419,18 @@ class InvoiceRules(EntityRules):
         otherwise than we do, and all would read as equal.
         """
         price = (wanted.figures["total"], wanted.figures["tax_total"])
-        if price in self._taxed_rightly:
+        with self._one_looks:
+            if price in self._taxed_rightly:
+                return row
+            if row.tax_total is None:
+                try:
+                    row = self._api.get_invoice(row.zoho_id)
+                except GoneInZoho:
+                    return None
+                self._rows.add(row)
+            if not invoice_differences(wanted.figures, row):
+                self._taxed_rightly.add(price)
             return row
-        if row.tax_total is None:
-            try:
-                row = self._api.get_invoice(row.zoho_id)
-            except GoneInZoho:
-                return None
-            self._rows.add(row)
-        if not invoice_differences(wanted.figures, row):
-            self._taxed_rightly.add(price)
-        return row
 
     def _not_raised(self, wanted: RaisedByZoho, seen: str) -> Found:
         """Wait until three days into the period; one that is void here is waited for to be voided.
@@ -626,42 +659,6 @@ class InvoiceRules(EntityRules):
             "balance": found.balance,
         }
         return {name: str(value) for name, value in answer.items() if value is not None}
-
-
-def _source_of(invoice: Invoice, decided: InvoiceReading, *, is_linked: bool) -> Source:
-    match decided:
-        case Skip():
-            return _skipped(invoice, decided)
-        case Withdrawn():
-            return Source(
-                invoice,
-                invoice.updated_at,
-                decided.fingerprint,
-                key=(invoice.invoice_number or "").strip(),
-                reading=decided,
-                withdrawn="cancelled here before it was sent",
-            )
-        case RaisedByZoho():
-            return Source(
-                invoice,
-                invoice.updated_at,
-                decided.fingerprint,
-                figures=decided.figures,
-                reading=decided,
-                # While it is not linked it is looked for, to be voided: see `_not_raised`.
-                withdrawn="cancelled here" if decided.is_withdrawn and is_linked else None,
-                link_only=True,
-            )
-        case Sendable():
-            return Source(
-                invoice,
-                invoice.updated_at,
-                decided.fingerprint,
-                key=decided.key,
-                payload=decided.payload,
-                figures={**decided.figures, RECORD: invoice.id},
-                reading=decided,
-            )
 
 
 def _skipped(invoice: Invoice, skip: Skip) -> Source:
