@@ -469,6 +469,7 @@ class Container:
             self.api,
             self.executions,
             self.clock,
+            self.invoice_rows,
             workers=WORKERS,
             longest_sleep_seconds=self.timing.longest_sleep_seconds,
             work_off_seconds=self.timing.scaled(self.sync.work_off_hours * 3600),

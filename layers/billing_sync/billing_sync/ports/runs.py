@@ -190,6 +190,9 @@ class Runs(Protocol):
     def due(self, run_id: str, limit: int, *, but: Collection[RecordKey] = ()) -> list[RecordKey]:
         """Give the run's records that are claimable now, leaving some out."""
 
+    def waiting(self, run_id: str, entity: EntityType) -> list[RecordKey]:
+        """Give the run's records of an entity that wait for what others make."""
+
     def next_due_seconds(self, run_id: str) -> float | None:
         """Say in how many real seconds the next record of the run falls due, None if none will.
 

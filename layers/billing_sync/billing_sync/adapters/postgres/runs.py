@@ -529,6 +529,18 @@ class PostgresRuns:
             ).all()
         return [RecordKey(EntityType(row.entity_type), row.entity_id) for row in rows]
 
+    def waiting(self, run_id: str, entity: EntityType) -> list[RecordKey]:
+        """Give the run's waiting records of an entity, by id."""
+        with one_statement(self._engine) as connection:
+            rows = connection.execute(
+                text(f"""SELECT entity_id FROM billing_sync.records r
+                         WHERE r.organisation_id = :organisation_id AND {OF_THE_RUN}
+                           AND r.entity_type = :entity_type AND r.state = 'waiting'
+                         ORDER BY entity_id"""),
+                {**self._run(run_id), "entity_type": entity.value},
+            ).all()
+        return [RecordKey(entity, row.entity_id) for row in rows]
+
     def next_due_seconds(self, run_id: str) -> float | None:
         """Say in how many real seconds the run's next record falls due, or its lease ends."""
         with one_statement(self._engine) as connection:

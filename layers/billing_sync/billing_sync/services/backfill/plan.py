@@ -51,7 +51,6 @@ from billing_sync.services.backfill.planning import (
     AMBIGUOUS,
     CREATE,
     FAIL,
-    SKIP,
     VANISHED,
     Said,
     at_rest,
@@ -248,7 +247,7 @@ class MakePlan:
 
     def _parents_of(self, run: Run, phase: Phase, child: PlanRow) -> list[PlanRow]:
         """List the parents that come along: needed, not selected, and not in Zoho yet."""
-        if child.action in (SKIP, FAIL):
+        if not child.to_do:
             return []
         needed = self._line_of(child.record)
         known = self._runs.in_plan(run.run_id, needed)

@@ -74,6 +74,15 @@ def judge(run: Run, figures: RunFigures, findings: list[Finding]) -> tuple[str, 
     return "green", "Everything is in step."
 
 
+def red_count(states: Mapping[str, int]) -> int:
+    """Count the records that are in a red state."""
+    return sum(
+        count
+        for state, count in states.items()
+        if state in STATES and STATES[State(state)].colour is Colour.RED
+    )
+
+
 class MakeReport:
     """Write report.json and report.md, and answer the figures."""
 
@@ -121,6 +130,7 @@ class MakeReport:
         books, in_money = self._books(run)
         quota = self._verification.calls_since(run.run_id)
         planned = self._runs.planned(run.run_id)
+        groups = self._verification.red_groups(run.run_id)
         return {
             "run_id": run.run_id,
             "mode": run.mode.value,
@@ -170,6 +180,12 @@ class MakeReport:
             "active_seconds": round(max(elapsed - run.waited_seconds, 0.0), 1),
             "waited_seconds": round(run.waited_seconds, 1),
             "plan": self._runs.plan_counts(run.run_id),
+            "behind_red": max(
+                red_count(figures.states)
+                + red_count(figures.parents)
+                - sum(group.count for group in groups),
+                0,
+            ),
             "red": [
                 {
                     "entity": group.entity.value,
@@ -179,7 +195,7 @@ class MakeReport:
                     "sentence": group.sentence,
                     "ids": list(group.ids),
                 }
-                for group in self._verification.red_groups(run.run_id)
+                for group in groups
             ],
             "findings": [finding.model_dump(mode="json") for finding in findings],
         }
@@ -213,11 +229,7 @@ def entities_of(
             for each in planned
             if each.entity is entity and not each.as_parent and each.action != VANISHED
         )
-        red = sum(
-            count
-            for state, count in states.items()
-            if state in STATES and STATES[State(state)].colour is Colour.RED
-        )
+        red = red_count(states)
         settled = {
             "in_step": states.get(State.SYNCED, 0),
             "skipped": states.get(State.SKIPPED, 0),
@@ -256,7 +268,7 @@ def as_markdown(content: Mapping[str, Any]) -> str:
         [f"# Backfill {content['run_id']}: {_COLOUR_WORDS[content['colour']]}", content["why"]],
         _debtors(content["debtors"]),
         _entities(content),
-        _to_look_at(content["red"]),
+        _to_look_at(content),
         _findings(content["findings"]),
         _table("## Records", ["", ""], _figures(content, _FIGURES, always=3)),
         _table("## The run", ["", ""], _figures(content, _RUN_FIGURES, always=len(_RUN_FIGURES))),
@@ -311,7 +323,8 @@ def _entities(content: Mapping[str, Any]) -> list[str]:
     return [*_table("## Both sides", heads, rows), sentence]
 
 
-def _to_look_at(red: Sequence[Mapping[str, Any]]) -> list[str]:
+def _to_look_at(content: Mapping[str, Any]) -> list[str]:
+    red: Sequence[Mapping[str, Any]] = content["red"]
     rows = [
         (
             f"{group['entity']} {group['state']} ({group['code']})",
@@ -322,7 +335,13 @@ def _to_look_at(red: Sequence[Mapping[str, Any]]) -> list[str]:
         for group in red
     ]
     heads = ["what", "how many", "why", "which"]
-    return _table("## What a person must look at", heads, rows) if rows else []
+    if not rows:
+        return []
+    out = _table("## What a person must look at", heads, rows)
+    # Each cause is told once; what waits for it counts as it does, in the table above.
+    if behind := content["behind_red"]:
+        out.append(f"{behind} more wait for these, and follow by themselves.")
+    return out
 
 
 def _findings(findings: Sequence[Mapping[str, Any]]) -> list[str]:

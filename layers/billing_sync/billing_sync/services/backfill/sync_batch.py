@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
-from billing_sync.domain.errors import LogNotWritten, Misconfigured, NotNow
-from billing_sync.domain.states import STATES, State
+from billing_sync.domain.errors import LogNotWritten, Misconfigured, NotNow, Unavailable
+from billing_sync.domain.remote import RemoteInvoice
+from billing_sync.domain.states import STATES, EntityType, State
 from billing_sync.domain.steps import ENTITY_OF_PHASE, OFF_DUE, Next, Phase, StepAnswer, StepEvent
 from billing_sync.ports import (
     BillingApi,
@@ -23,13 +24,20 @@ from billing_sync.ports import (
 )
 from billing_sync.services.attempt import Outcome
 from billing_sync.services.backfill.loop import SPARE_SECONDS, Loop, TimeLeft
+from billing_sync.services.backfill.snapshot import away
 from billing_sync.services.sync_record import SyncRecord
+from billing_sync.services.take_rows import TakeRows
 
 MOST_REFUSALS: Final = 5
 """More refusals of one code without a success between are about the organisation, not records."""
 
 EXECUTION_ASKED_EVERY: Final = 5.0
 """Real seconds between two looks whether the execution was stopped in the console."""
+
+SEEN: Final = "seen"
+"""The cursor of these two, once Zoho's newest invoices were looked at."""
+
+LOOKS_AGAIN: Final = frozenset((Phase.INVOICES.value, OFF_DUE))
 
 PHASE_OF_ENTITY: Final = {entity: phase for phase, entity in ENTITY_OF_PHASE.items()}
 """Whose canary a record may pass: a product or a plan shows nothing of a subscription."""
@@ -50,7 +58,7 @@ class _Batch:
 class SyncBatch:
     """Work off a phase of the plan, or what has fallen due, and leave every wait to the machine."""
 
-    def __init__(  # noqa: PLR0913 - the ports of a batch
+    def __init__(  # noqa: PLR0913, PLR0917 - the ports of a batch
         self,
         runs: Runs,
         loop: Loop,
@@ -60,6 +68,7 @@ class SyncBatch:
         api: BillingApi,
         executions: Executions,
         clock: Clock,
+        invoice_rows: TakeRows[RemoteInvoice],
         *,
         workers: int,
         longest_sleep_seconds: float,
@@ -74,6 +83,7 @@ class SyncBatch:
         self._api = api
         self._executions = executions
         self._clock = clock
+        self._invoice_rows = invoice_rows
         self._workers = workers
         self._longest_sleep_seconds = longest_sleep_seconds
         self._work_off_seconds = work_off_seconds
@@ -88,6 +98,10 @@ class SyncBatch:
         if phase == OFF_DUE:
             self._runs.set_work_off(run.run_id, self._work_off_seconds)
         batch = _Batch(run)
+        if phase in LOOKS_AGAIN and run.cursor is None:
+            answer = self._see_what_was_raised(run, phase)
+            if answer is not None:
+                return answer
         with ThreadPoolExecutor(self._workers) as pool:
             while True:
                 answer = self._may_go_on(batch, time_left) or (
@@ -97,6 +111,29 @@ class SyncBatch:
                 )
                 if answer is not None:
                     return answer
+
+    def _see_what_was_raised(self, run: Run, phase: str) -> StepAnswer | None:
+        """Look once at what Zoho has raised since the snapshot: this run's own subscriptions begin.
+
+        Else their first invoices would wait for an hour that nobody need wait. In WorkOffDue those
+        that wait are looked at again, in our own tables: Zoho's list lags.
+        """
+        waiting = self._runs.waiting(run.run_id, EntityType.INVOICE) if phase == OFF_DUE else []
+        if (phase == OFF_DUE and not waiting) or Phase.INVOICES not in run.phases:
+            return None
+        try:
+            self._invoice_rows.not_older_than(0.0)
+        except NotNow as refusal:
+            return self._loop.wait(run.run_id, refusal)
+        except Unavailable as failure:
+            return away(self._loop, run.run_id, failure)
+        except Misconfigured as failure:
+            self._runs.end_early(run.run_id, failure.sentence)
+            return self._loop.end(run.run_id)
+        for record in waiting:
+            self._records.signal(record)
+        self._runs.save_cursor(run.run_id, SEEN)
+        return None
 
     # -------------------------------------------------------------------------------- go on?
 

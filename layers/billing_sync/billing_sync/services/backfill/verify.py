@@ -9,8 +9,9 @@ from billing_sync.domain.discrepancies import TELLINGS, findings_of, gross_price
 from billing_sync.domain.display_names import DisplayNames
 from billing_sync.domain.errors import GoneInZoho, Misconfigured, NotNow, Unavailable
 from billing_sync.domain.findings import RECORDS_IN_A_FINDING
+from billing_sync.domain.invoices import VOID
 from billing_sync.domain.money import figure
-from billing_sync.domain.ownership import word_of
+from billing_sync.domain.ownership import WITHDRAWN, word_of
 from billing_sync.domain.remote import RemoteInvoice, RemoteSubscription
 from billing_sync.domain.source import Invoice, Service
 from billing_sync.domain.states import EntityType, State
@@ -222,11 +223,16 @@ class Verify:
             invoices = {
                 row.zoho_id: row for row in self._snapshots.invoices(snapshot_id, zoho_ids=zoho_ids)
             }
-            customers = self._customers_of(ids)
+            rows = self._invoices_here(ids)
+            customers = self._customers_of(rows)
             for id_ in ids:
                 view = views[id_]
                 invoice = invoices.get(view.zoho_id or "")
-                if invoice is None or _invoice_differs(view, invoice, customers.get(id_)):
+                if (
+                    invoice is None
+                    or _invoice_differs(view, invoice, customers.get(id_))
+                    or _is_void_there_only(rows.get(id_), invoice)
+                ):
                     yield view
             return
         subscriptions = {
@@ -246,19 +252,18 @@ class Verify:
             ):
                 yield view
 
-    def _customers_of(self, invoice_ids: Sequence[str]) -> dict[str, str | None]:
-        """Give whose each invoice should be in Zoho."""
-        only = Only(ids=tuple(invoice_ids))
-        owners = {
-            row.id: row.customer_id
-            for row in self._source.rows_after(EntityType.INVOICE, None, len(invoice_ids), only)
-            if isinstance(row, Invoice)
-        }
-        views = self._records.views(EntityType.CUSTOMER, sorted(set(owners.values())))
+    def _invoices_here(self, ids: Sequence[str]) -> dict[str, Invoice]:
+        rows = self._source.rows_after(EntityType.INVOICE, None, len(ids), Only(ids=tuple(ids)))
+        return {row.id: row for row in rows if isinstance(row, Invoice)}
+
+    def _customers_of(self, rows: Mapping[str, Invoice]) -> dict[str, str | None]:
+        """Give whose each invoice should be in Zoho, by the invoice."""
+        customer_ids = sorted({row.customer_id for row in rows.values()})
+        views = self._records.views(EntityType.CUSTOMER, customer_ids)
         return {
-            id_: views[customer_id].zoho_id
-            for id_, customer_id in owners.items()
-            if customer_id in views
+            id_: views[row.customer_id].zoho_id
+            for id_, row in rows.items()
+            if row.customer_id in views
         }
 
     def _subscription_differs(
@@ -306,8 +311,25 @@ class Verify:
 
     # ------------------------------------------------------------------------------- findings
 
-    def _findings(self, run: Run) -> Iterator[Finding]:
+    def _books(self, run: Run) -> BothSides:
+        """Compare the books; who differs by the list, which lags, is read by id first."""
         books = self._compare_books(run.only)
+        snapshot_id = self._snapshot_of(EntityType.CUSTOMER)
+        differing = books.control_total.customers_that_differ[:AT_ONCE]
+        for name in differing:
+            customer_id = self._source.customer_id_of(name)
+            view = customer_id and self._records.view(RecordKey(EntityType.CUSTOMER, customer_id))
+            if not view or view.zoho_id is None:
+                continue
+            try:
+                found = self._api.get_customer(view.zoho_id)
+            except GoneInZoho:
+                continue
+            self._take_snapshot.add(snapshot_id, found)
+        return self._compare_books(run.only) if differing else books
+
+    def _findings(self, run: Run) -> Iterator[Finding]:
+        books = self._books(run)
         yield from findings_of(books.discrepancies, currency=self._organisations.currency())
         if strays := self._verification.stray_duplicates():
             yield Finding(
@@ -359,3 +381,7 @@ def _invoice_differs(view: RecordView, row: RemoteInvoice, customer_zoho_id: str
         return True
     totals = row.total_before_credits()
     return bool(total and totals) and Decimal(str(total)) not in totals
+
+
+def _is_void_there_only(ours: Invoice | None, row: RemoteInvoice) -> bool:
+    return ours is not None and row.status == VOID and word_of(ours.status) not in WITHDRAWN
