@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from billing_sync.domain.advice import CONFIRMABLE
 from billing_sync.domain.states import EntityType, State
 from billing_sync.domain.steps import (
     ZOHO_ID,
@@ -19,7 +20,6 @@ from billing_sync.domain.steps import (
 )
 from ops.cli import asked as read
 from ops.cli import render
-from ops.cli.advice import CONFIRMABLE
 from ops.cli.answers import PlanSummary, RunStatus, Status, Story, Verdict, read_answer
 from ops.cli.follow import Follow
 from ops.cli.session import FINE, INTERRUPTED, RED, By, Session, command, who

@@ -8,9 +8,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from billing_sync.domain.advice import advice, wait_in_words
 from billing_sync.domain.states import STATES, Colour, State
 from billing_sync.domain.steps import Finding, Mode, OrganisationView, Severity
-from ops.cli.advice import advice, wait_in_words
 from ops.cli.answers import (
     PlanSummary,
     QuotaStatus,

@@ -9,9 +9,9 @@ from typing import Any, get_args
 import pytest
 from typer.testing import CliRunner, Result
 
+from billing_sync.domain.advice import CONFIRMABLE
 from billing_sync.domain.states import State
 from billing_sync.domain.steps import Confirm, Mode
-from ops.cli.advice import CONFIRMABLE
 from ops.cli.app import app
 from ops.cli.choose import NoStackChosen
 from ops.cli.stack import Execution, StackFault

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from billing_sync.domain.advice import WAITS, advice, is_known, wait_in_words
 from billing_sync.domain.states import EntityType, State
 from billing_sync.domain.steps import BackfillInput, Mode, Phase
-from ops.cli.advice import WAITS, advice, is_known, wait_in_words
 from ops.cli.asked import LONGEST_NAME, execution_name, listed
 from ops.cli.choose import NoStackChosen, connect, local_stack
 

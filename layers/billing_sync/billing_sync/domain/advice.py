@@ -222,6 +222,10 @@ _ADVICE: Final[dict[str, str]] = {
         "Set the organisation's time zone in Zoho (Settings, Organization Profile), then run"
         " `billing-sync preflight`."
     ),
+    "no_zoho_here": (
+        "A function called Zoho that must not, which is a fault of this software: its log says"
+        " which."
+    ),
     "preflight_never_ran": "Run `billing-sync preflight` first.",
 }
 
