@@ -357,6 +357,22 @@ def test_what_has_ended_for_good_is_made_anew_and_its_id_kept_as_a_former_one(
     assert row.facts == {"seen": ["900001", row.zoho_id]}
 
 
+def test_what_was_seen_of_the_ended_one_outlives_a_worker_that_dies_before_the_new_one(
+    worker: Engine, documents: FakeDocuments
+) -> None:
+    worker.sync(INVOICE)
+    documents.zoho["900001"] = ENDED
+    documents.write("1", "460.00")
+    documents.on["find"] = lambda: expire_lease(worker.database, INVOICE)
+    worker.records.signal(INVOICE)
+
+    assert worker.sync(INVOICE).state is None, "its claim is lost"
+
+    row = worker.row(INVOICE)
+    assert (row.zoho_id, row.former_zoho_ids) == (None, ["900001"])
+    assert row.facts == {"seen": ["900001"]}
+
+
 # ------------------------------------------------------------------------- refusals of a key
 
 

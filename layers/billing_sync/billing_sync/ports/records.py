@@ -198,11 +198,14 @@ class SyncRecords(Protocol):
     ) -> bool:
         """Store the id that Zoho answered, and close the intent; False: kept as a stray answer."""
 
-    def let_go(self, claim: Claim, intent: Intent | None) -> bool:
+    def let_go(
+        self, claim: Claim, intent: Intent | None, *, facts: dict[str, Any] | None = None
+    ) -> bool:
         """Forget the Zoho id, which is kept among the former ones, and close the intent.
 
-        For what was deleted in Zoho by us, and for a subscription that ended there. False: the
-        claim is lost; a late deletion is kept as a stray answer.
+        For what was deleted in Zoho by us, and for a subscription that ended there; `facts` are
+        what was last seen of it. False: the claim is lost; a late deletion is kept as a stray
+        answer.
         """
 
     def sent_figures(self, record: RecordKey) -> list[dict[str, Any]]:

@@ -341,7 +341,7 @@ class Attempt:
 
     def _start_anew(self, source: Source) -> Outcome:
         """Keep the id of what has ended for good as a former one, and find or make another."""
-        if not self._records.let_go(self._claim, None):
+        if not self._records.let_go(self._claim, None, facts=self._facts):
             return Outcome(self._claim.record, None)
         former = tuple(filter(None, (*self._claim.former_zoho_ids, self._claim.zoho_id)))
         self._claim = replace(

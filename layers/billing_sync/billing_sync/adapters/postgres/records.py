@@ -203,6 +203,7 @@ LET_GO: Final = text(f"""
         zoho_id = NULL,
         confirmed_fingerprint = NULL,
         confirmed_fields = NULL,
+        facts = coalesce(CAST(:facts AS jsonb), facts),
         changed_at = clock_timestamp()
     WHERE organisation_id = :organisation_id AND entity_type = :entity_type
       AND entity_id = :entity_id AND claim_id = :claim_id
@@ -504,12 +505,20 @@ class PostgresRecords:
         if intent.method == "update":
             connection.execute(DOUBT_LATE_UPDATE, {**key, "zoho_id": zoho_id})
 
-    def let_go(self, claim: Claim, intent: Intent | None) -> bool:
+    def let_go(
+        self, claim: Claim, intent: Intent | None, *, facts: dict[str, Any] | None = None
+    ) -> bool:
         """Forget the id, and close the intent of its deletion, in one transaction."""
         key = self._key(claim.record)
         with self._engine.begin() as connection:
             kept = connection.execute(
-                LET_GO, {**key, "claim_id": claim.claim_id, "stall": self._stall}
+                LET_GO,
+                {
+                    **key,
+                    "claim_id": claim.claim_id,
+                    "facts": _json(facts),
+                    "stall": self._stall,
+                },
             )
             if kept.rowcount == 0:
                 if intent is not None and intent.zoho_id is not None:
