@@ -133,7 +133,11 @@ class ZohoCheck:
             yield _call_finding(failure, "the taxes", "ZohoSubscriptions.settings.READ")
 
     def _check_modules(self, phases: Sequence[Phase]) -> Iterator[Finding]:
-        """Read something of each module that the phases write; their parents go along."""
+        """Read something of each module that the phases write; their parents go along.
+
+        At the first that may not be read it ends, and names all that are needed: each refusal costs
+        an access token, and Zoho gives ten in ten minutes.
+        """
         api = self._zoho.api
         last = max((list(Phase).index(phase) for phase in phases), default=0)
         reads: tuple[tuple[Phase, str, Callable[[], object]], ...] = (
@@ -143,16 +147,26 @@ class ZohoCheck:
             (Phase.INVOICES, "invoices", lambda: api.list_invoices(1)),
             (Phase.PAYMENTS, "payments", lambda: api.get_payment(NOBODYS_ID)),
         )
-        for phase, module, read in reads:
-            if list(Phase).index(phase) > last:
-                return
+        wanted = [each for each in reads if list(Phase).index(each[0]) <= last]
+        for _, module, read in wanted:
             try:
                 self._patiently(read)
             except (GoneInZoho, Rejected):
                 continue  # an answer about the id: the module may be read
             except CallFailed as failure:
-                yield _call_finding(failure, f"the {module}", f"ZohoSubscriptions.{module}.READ")
-                if isinstance(failure, NotNow):
+                finding = _call_finding(
+                    failure, f"the {module}", f"ZohoSubscriptions.{module}.READ"
+                )
+                if finding.code == "missing_scope":
+                    scopes = ", ".join(f"ZohoSubscriptions.{name}.READ" for _, name, _ in wanted)
+                    finding = finding.model_copy(
+                        update={
+                            "what_to_do": "Make a new refresh token; besides those of customers"
+                            f" and settings the phases need {scopes}, and .CREATE and .UPDATE of each."
+                        }
+                    )
+                yield finding
+                if isinstance(failure, NotNow) or finding.code == "missing_scope":
                     return
 
     def _check_customers(self) -> Iterator[Finding]:
