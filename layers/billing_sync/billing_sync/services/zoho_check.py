@@ -162,7 +162,8 @@ class ZohoCheck:
                     finding = finding.model_copy(
                         update={
                             "what_to_do": "Make a new refresh token; besides those of customers"
-                            f" and settings the phases need {scopes}, and .CREATE and .UPDATE of each."
+                            f" and settings the phases need {scopes}, and .CREATE and .UPDATE"
+                            " of each."
                         }
                     )
                 yield finding
