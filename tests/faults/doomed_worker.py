@@ -91,9 +91,11 @@ class DoomedRecords(PostgresRecords):
         self._die_at(Point.STORED)
         return stored
 
-    def let_go(self, claim: Claim, intent: Intent | None) -> bool:
+    def let_go(
+        self, claim: Claim, intent: Intent | None, *, facts: dict[str, Any] | None = None
+    ) -> bool:
         self._die_at(Point.ANSWERED)
-        gone = super().let_go(claim, intent)
+        gone = super().let_go(claim, intent, facts=facts)
         self._die_at(Point.STORED)
         return gone
 
