@@ -50,7 +50,11 @@ OnlyIds = Annotated[
 ]
 Accounts = Annotated[
     list[str] | None,
-    typer.Option("--accounts", metavar="a,b", help="Only customers of these account numbers."),
+    typer.Option(
+        "--accounts",
+        metavar="a,b",
+        help="Only customers of these account numbers, and what is theirs.",
+    ),
 ]
 Since = Annotated[
     str | None,

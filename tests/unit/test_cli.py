@@ -173,7 +173,16 @@ def test_plan_starts_an_execution_in_plan_mode_and_shows_its_summary(
     run: Run, stack: FakeStack
 ) -> None:
     stack.statuses = [IN_STEP_PLAN]
-    stack.put_json("plan.json", {"calls": 26, "minutes": "1.5", "could_be_mailed": 12})
+    stack.put_json(
+        "plan.json",
+        {
+            "calls": 26,
+            "minutes": "1.5",
+            "could_be_mailed": 12,
+            "customers_in_zoho": 13,
+            "in_zoho": {"customer": 13, "subscription": 15, "invoice": 1},
+        },
+    )
 
     result = run("plan", "--phases", "customers", "--accounts", "CT-2025-00009,CT-2025-00014")
 
@@ -185,6 +194,7 @@ def test_plan_starts_an_execution_in_plan_mode_and_shows_its_summary(
     assert "11" in result.stdout
     assert "1 min 30 s" in result.stdout
     assert "Zoho could mail 12 customers" in result.stdout
+    assert "13 customers, 15 subscriptions, 1 invoice" in result.stdout
     assert f"s3://runs/runs/{name}/plan.jsonl" in result.stdout
 
 
@@ -580,6 +590,21 @@ def test_link_says_which_record_of_zoho_ours_is(run: Run, stack: FakeStack) -> N
             "zoho_id": "4600000000000103",
         }
     ]
+
+
+def test_link_takes_a_plan_by_its_code_and_other_entities_by_id(run: Run, stack: FakeStack) -> None:
+    assert run("link", "plan", "FIBRE-50", "OLD-FIBRE-50", "--by", "Lindiwe").exit_code == 0
+
+    assert stack.asked == [
+        {
+            "action": "link",
+            "by": "Lindiwe",
+            "entity": "plan",
+            "id": "FIBRE-50",
+            "zoho_id": "OLD-FIBRE-50",
+        }
+    ]
+    assert run("link", "invoice", "INV-1", "OLD-FIBRE-50", "--by", "Lindiwe").exit_code == 2
 
 
 @pytest.mark.parametrize("zoho_id", ["CT-2025-00009", "12", "٤٦٠٠٠٠٠٠٠"])
