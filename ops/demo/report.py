@@ -62,8 +62,8 @@ def entities_table(figures: dict[str, Any]) -> Table:
     """Show the four kinds of records on both sides, in rand."""
     table = Table(title="The records", title_justify="left")
     table.add_column("Kind")
-    columns = ("total", "in_step", "skipped", "waiting", "failed", "local_amount", "zoho_amount")
-    for words in ("rows", "in step", "skipped", "waiting", "failed", "here", "in Zoho"):
+    columns = ("total", "in_step", "skipped", "waiting", "local_amount", "zoho_amount")
+    for words in ("rows", "in step", "skipped", "waiting", "here", "in Zoho"):
         table.add_column(words, justify="right")
     for name, one in figures["entities"].items():
         table.add_row(name, *(str(one[column]) for column in columns))
@@ -71,14 +71,14 @@ def entities_table(figures: dict[str, Any]) -> Table:
 
 
 def calls_table(calls: CallsPerEntity) -> Table:
-    """Show what each kind of record cost, the pages of lists apart."""
+    """Show what each kind of record cost: a payment's look at its invoices counts as theirs."""
     table = Table(title="Calls to Zoho, all runs", title_justify="left")
     table.add_column("About")
-    for words in ("records written", "calls", "for each", "pages of lists"):
+    for words in ("made or changed", "writes", "for each", "reads by id", "pages of lists"):
         table.add_column(words, justify="right")
     for name, one in calls.items():
-        each = f"{one.calls / one.records:.1f}" if one.records else ""
-        table.add_row(name, str(one.records), str(one.calls), each, str(one.pages))
+        each = f"{one.writes / one.records:.1f}" if one.records else ""
+        table.add_row(name, str(one.records), str(one.writes), each, str(one.reads), str(one.pages))
     return table
 
 

@@ -262,7 +262,12 @@ def evidence() -> Evidence:
     alike = made[scenario.LOOKS_ALIKE]
     log = [
         LogEntry(sequence=1, arrived=0, method="", path="", query_keys=[], operation=operation)
-        for operation in ("create_invoice", "convert_invoice_to_open", "list_invoices")
+        for operation in (
+            "create_invoice",
+            "convert_invoice_to_open",
+            "get_invoice",
+            "list_invoices",
+        )
     ]
     return Evidence(
         config=zoho.fake.config,
@@ -345,8 +350,8 @@ def test_figures_are_zohos_own_and_waits_are_of_all_runs(evidence: Evidence) -> 
 def test_calls_are_counted_for_each_kind_of_record_and_lists_apart(evidence: Evidence) -> None:
     told = figures(evidence)["calls_per_record"]
 
-    assert told["invoices"] == {"records": 1, "calls": 2, "pages": 1}
-    assert told["customers"] == {"records": 13, "calls": 0, "pages": 0}
+    assert told["invoices"] == {"records": 1, "writes": 2, "reads": 1, "pages": 1}
+    assert told["customers"] == {"records": 13, "writes": 0, "reads": 0, "pages": 0}
 
 
 @pytest.mark.parametrize(
