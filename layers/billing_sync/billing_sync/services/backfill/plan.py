@@ -6,6 +6,7 @@ customers ─► subscriptions ─► invoices ─► payments ─► both sides
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -19,7 +20,7 @@ from billing_sync.domain.findings import RECORDS_IN_A_FINDING
 from billing_sync.domain.money import figure
 from billing_sync.domain.source import Customer
 from billing_sync.domain.source import SourceRow as Row
-from billing_sync.domain.states import EntityType
+from billing_sync.domain.states import EntityType, State
 from billing_sync.domain.steps import (
     ENTITY_OF_PHASE,
     Finding,
@@ -51,6 +52,7 @@ from billing_sync.services.backfill.planning import (
     AMBIGUOUS,
     CREATE,
     FAIL,
+    UNCHANGED,
     VANISHED,
     Said,
     at_rest,
@@ -131,13 +133,14 @@ class MakePlan:
     def _plan_on(self, run: Run, time_left: TimeLeft) -> StepAnswer:
         phase: Phase | None = run.phases[0]
         after: str | None = None
+        seen: set[RecordKey] = set()
         if run.cursor is None:
             self._runs.clear_plan(run.run_id)
         else:
             phase, after = _read_cursor(run.cursor)
         while phase is not None:
             while rows := self._next_rows(run, phase, after):
-                self._runs.add_to_plan(run.run_id, self._planned(run, phase, rows))
+                self._runs.add_to_plan(run.run_id, self._planned(run, phase, rows, seen))
                 after = rows[-1].id
                 self._runs.save_cursor(run.run_id, _cursor(phase, after))
                 if (answer := self._may_go_on(run, time_left, SPARE_SECONDS)) is not None:
@@ -179,7 +182,9 @@ class MakePlan:
             return self._source.customers_after(after, ROWS_AT_ONCE, run.only)
         return self._source.rows_after(ENTITY_OF_PHASE[phase], after, ROWS_ONE_BY_ONE, run.only)
 
-    def _planned(self, run: Run, phase: Phase, rows: Sequence[Row]) -> list[PlanRow]:
+    def _planned(
+        self, run: Run, phase: Phase, rows: Sequence[Row], seen: set[RecordKey]
+    ) -> list[PlanRow]:
         if phase is Phase.CUSTOMERS:
             customers = [row for row in rows if isinstance(row, Customer)]
             return self._plan_customers(phase, customers)
@@ -195,7 +200,7 @@ class MakePlan:
                 continue
             account = accounts.get(_customer_of(row) or "")
             said = self._plan_row(phase, entity, source, views.get(row.id), account)
-            out += self._parents_of(run, phase, said)
+            out += self._parents_of(run, phase, said, seen)
             out.append(said)
         return out
 
@@ -245,16 +250,27 @@ class MakePlan:
         fields = rules.fields_differ(source, shown) if source.payload else []
         return said, tuple(sorted(fields))
 
-    def _parents_of(self, run: Run, phase: Phase, child: PlanRow) -> list[PlanRow]:
-        """List the parents that come along: needed, not selected, and not in Zoho yet."""
+    def _parents_of(
+        self, run: Run, phase: Phase, child: PlanRow, seen: set[RecordKey]
+    ) -> Iterator[PlanRow]:
+        """List the parents that come along: needed, not selected, and not in step.
+
+        The catalogue's are worked on by themselves where they are in Zoho and have changed here:
+        their children need them, and do not bring such a change along.
+        """
         if not child.to_do:
-            return []
-        needed = self._line_of(child.record)
+            return
+        needed = [each for each in self._line_of(child.record) if each not in seen]
         known = self._runs.in_plan(run.run_id, needed)
-        out = []
         for parent in needed:
+            is_catalogue = parent.entity in MADE_ON_DEMAND
+            if is_catalogue:
+                seen.add(parent)
+            if parent in known:
+                continue
             view = self._records.view(parent)
-            if parent in known or (view is not None and view.zoho_id is not None):
+            is_there = view is not None and view.zoho_id is not None
+            if is_there and view is not None and view.state is State.SYNCED and not is_catalogue:
                 continue
             source = self._rules[parent.entity].read(parent.entity_id)
             if source is None:
@@ -262,8 +278,9 @@ class MakePlan:
             row = self._plan_row(
                 phase, parent.entity, source, view, None, entity_id=parent.entity_id
             )
-            out.append(_as_parent(row))
-        return out
+            if row.action != UNCHANGED:
+                is_to_do = is_there and is_catalogue and row.to_do
+                yield replace(row, to_do=is_to_do, as_parent=True)
 
     def _line_of(self, record: RecordKey) -> list[RecordKey]:
         """Name all that a record needs, the farthest first, each once."""
@@ -483,21 +500,6 @@ def customer_row(phase: Phase, source: SourceRow, view: RecordView | None, found
         reason=said[1],
         differing=() if rests else differing(said[0], source, view),
         to_do=rests is None,
-    )
-
-
-def _as_parent(row: PlanRow) -> PlanRow:
-    """Mark a row as one that its child brings along: it is not worked on by itself."""
-    return PlanRow(
-        phase=row.phase,
-        record=row.record,
-        account_number=row.account_number,
-        action=row.action,
-        reason=row.reason,
-        differing=row.differing,
-        amount=row.amount,
-        to_do=False,
-        as_parent=True,
     )
 
 

@@ -193,6 +193,11 @@ class SyncBatch:
             return None
         if not to_do:
             return StepAnswer(next=Next.DONE, counts=dict(batch.counts))
+        catalogue = [record for record in to_do if record.entity is not ENTITY_OF_PHASE[phase]]
+        if catalogue:
+            # A changed product or plan: it shows nothing of the phase's own records.
+            self._work(batch, catalogue[:1], pool, on_plan=True)
+            return None
         match self._runs.hold_canary(run_id, phase.value, to_do[0]):
             case CanaryState.HELD:
                 return self._wait_for_canary(batch, phase)
