@@ -527,6 +527,22 @@ def test_a_permit_that_is_nearly_there_is_waited_for_in_short_sleeps(world: Worl
     assert world.clock.slept == [2.0]
 
 
+def test_the_patience_is_for_all_reads_together(world: World) -> None:
+    paced = Throttled("Paced.", wait_seconds=2.0, reason="pace")
+    world.api.organisations_fail = [paced] * 6
+    world.api.customers_fail = [paced] * 6
+
+    assert world.start().why == "Paced. It may be asked again in 2 s."
+    assert sum(world.clock.slept) <= 20
+
+
+def test_a_module_that_hangs_is_asked_last(world: World) -> None:
+    world.api.module_failures = {"plans": Unavailable("Zoho's answer could not be read.")}
+
+    assert severities(world.look(ALL_PHASES))["zoho_unreadable"] is Severity.BLOCKING
+    assert world.api.calls[-1] == "plans"
+
+
 def test_a_block_by_zoho_is_not_waited_for(world: World) -> None:
     world.api.customers_fail = [Throttled("Blocked.", wait_seconds=60, reason="blocked")]
 

@@ -25,7 +25,7 @@ from billing_sync.domain.timing import Timing
 from billing_sync.ports import Clock, OrganisationReads, Quota, Tokens
 
 PATIENCE_SECONDS: Final = 20.0
-"""How long preflight waits for the permit of a read, in short sleeps; it makes three to eight."""
+"""How long preflight waits for permits in all, in short sleeps; it makes three to eight reads."""
 
 ROWS_PER_PAGE: Final = 200
 
@@ -77,6 +77,7 @@ class ZohoCheck:
         self.organisation: Organisation | None = None
         self.customers: int | None = None
         self.taxes: list[Tax] | None = None
+        self._patient_until: float | None = None
 
     def __call__(self, rows: Mapping[str, int], phases: Sequence[Phase]) -> Iterator[Finding]:
         """Give the findings; `rows` of the source's views tell how many calls a run may take."""
@@ -135,8 +136,9 @@ class ZohoCheck:
     def _check_modules(self, phases: Sequence[Phase]) -> Iterator[Finding]:
         """Read something of each module that the phases write; their parents go along.
 
-        At the first that may not be read it ends, and names all that are needed: each refusal costs
-        an access token, and Zoho gives ten in ten minutes.
+        At the first failure it ends. A scope that is missing costs an access token to find out, of
+        which Zoho gives ten in ten minutes, so all that are needed are named at once; and of a Zoho
+        that hangs the function would not outlive many reads.
         """
         api = self._zoho.api
         last = max((list(Phase).index(phase) for phase in phases), default=0)
@@ -167,8 +169,7 @@ class ZohoCheck:
                         }
                     )
                 yield finding
-                if isinstance(failure, NotNow) or finding.code == "missing_scope":
-                    return
+                return
 
     def _check_customers(self) -> Iterator[Finding]:
         """Read a page of customers: what the phase, the snapshot and verify all need."""
@@ -228,12 +229,13 @@ class ZohoCheck:
 
     def _patiently[Answer](self, read: Callable[[], Answer]) -> Answer:
         """Read, waiting in short sleeps for a permit that is nearly there."""
-        until = self._clock.monotonic() + PATIENCE_SECONDS
+        if self._patient_until is None:
+            self._patient_until = self._clock.monotonic() + PATIENCE_SECONDS
         while True:
             try:
                 return read()
             except NotNow as refused:
-                left = until - self._clock.monotonic()
+                left = self._patient_until - self._clock.monotonic()
                 if refused.resume_at is not None or refused.wait_seconds > left or left <= 0:
                     raise
                 pause = min(max(refused.wait_seconds, 0.02), self._timing.longest_sleep_seconds)
