@@ -1,9 +1,11 @@
-"""What the environment says, validated; each function reads only the groups that it uses."""
+"""What the environment says, validated; each function reads only the groups that it uses.
 
-import os
+The door's own group stands in `billing_sync.environment`, which costs a cold start next to nothing.
+"""
+
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Final, Literal, Self
@@ -15,54 +17,25 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     model_validator,
 )
 
 from billing_sync.domain.catalogue import ProductNames
 from billing_sync.domain.data_centres import DATA_CENTRES
 from billing_sync.domain.display_names import DisplayNames
-from billing_sync.domain.errors import Misconfigured
 from billing_sync.domain.invoices import Linking
 from billing_sync.domain.money import read_json
 from billing_sync.domain.ownership import Ownership, RecurringInvoicesOwner, word_of
 from billing_sync.domain.payments import ANY, PaymentMode, PaymentWay, PaymentWays
 from billing_sync.domain.tax import Prices, Rounding, TaxKind, TaxSetting
 from billing_sync.domain.timing import Timing
+from billing_sync.environment import Settings
 
 ACCOUNT_NUMBER_LABEL: Final = "Account Number"
 """The label of the custom field of Zoho's customers that holds ours (made once, in its UI)."""
 
 
 ZOHO_LABELS: Final = frozenset({"zoho", "zohoapis", "zohocloud"})
-
-
-class Settings(BaseModel):
-    """A group of settings. An empty variable is an absent one, as CloudFormation writes it."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
-        """Read the group's variables.
-
-        :raises Misconfigured: naming the variables that are missing or wrong, all at once.
-        """
-        given = {
-            name.lower(): value
-            for name, value in (os.environ if environment is None else environment).items()
-            if value != ""
-        }
-        try:
-            known = {field.alias or name for name, field in cls.model_fields.items()}
-            return cls.model_validate({k: v for k, v in given.items() if k in known})
-        except ValidationError as error:
-            faults = "; ".join(
-                f"{'.'.join(str(part) for part in fault['loc']).upper() or 'settings'}:"
-                f" {fault['msg']}"
-                for fault in error.errors(include_url=False, include_input=False)
-            )
-            raise Misconfigured(f"Settings: {faults}.", code="settings") from None
 
 
 class CommonSettings(Settings):
@@ -327,6 +300,14 @@ class SyncSettings(Settings):
                 f" {SHORTEST_MONTH}, or two renewals of one service would both fit"
             )
         return self
+
+
+class DashboardSettings(Settings):
+    """What the dashboard's buttons call."""
+
+    operate_function_arn: Annotated[
+        str, Field(pattern=r"^arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:function:[\w-]+$")
+    ]
 
 
 class StorageSettings(Settings):

@@ -17,7 +17,8 @@
     ├── Unsendable                   our own rules refuse the record: field and reason
     ├── FenceLost                    another worker holds the record now: leave without a call
     ├── RecordsNotInStep             how a run with a red record ends
-    └── LogNotWritten                the sync log refuses a row: stops the run, undoes nothing
+    ├── LogNotWritten                the sync log refuses a row: stops the run, undoes nothing
+    └── Unreachable                  what the webhooks' door stands on: the sender comes again
 
 `classify_answer` decides once, by HTTP status and body code; nothing else looks at either.
 """
@@ -166,6 +167,14 @@ class RecordsNotInStep(BillingSyncError):
 
 class LogNotWritten(BillingSyncError):
     """A row of `zoho_sync_logs` was refused: what Zoho confirmed stands, but the run stops."""
+
+
+class Unreachable(BillingSyncError):
+    """A queue or a secret is out of reach of the webhooks' door. `code` is a word of ours."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(f"The door is closed: {code}.")
+        self.code = code
 
 
 # Zoho's body codes. 44, 45 and 1070 are documented for the shared platform; 57 stands for a dead
