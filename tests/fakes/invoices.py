@@ -139,13 +139,16 @@ class Records:
 class Zoho:
     """Zoho's invoices, by id (`ports.BillingApi`). `calls` names what was asked, in its order.
 
-    Lists show no tax, no lines and no subscription; `refuses[call]` is raised instead of an answer.
+    Lists show no tax and no lines, no answer names a subscription (but `list_of_one` heeds it,
+    unless it `ignores_filters`); `refuses[call]` is raised instead of an answer.
     """
 
     invoices: dict[str, RemoteInvoice] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     sent: list[dict[str, Any]] = field(default_factory=list)
     refuses: dict[str, CallFailed] = field(default_factory=dict)
+    billed_by: dict[str, str] = field(default_factory=dict)
+    ignores_filters: bool = False
 
     def put(self, zoho_id: str, **fields: Any) -> RemoteInvoice:
         """Put an invoice there: without fields, invoice 12 as it is when it was made and opened."""
@@ -170,6 +173,7 @@ class Zoho:
 
     def raise_invoice(self, zoho_id: str, subscription_id: str, **fields: Any) -> RemoteInvoice:
         """Put an invoice there as a subscription raises it: 459.00 on the first of March."""
+        self.billed_by[zoho_id] = subscription_id
         return self.put(
             zoho_id,
             **{
@@ -179,7 +183,6 @@ class Zoho:
                 "tax_total": Decimal("59.87"),
                 "total": Decimal("459.00"),
                 "balance": Decimal("459.00"),
-                "subscriptions": [{"subscription_id": subscription_id}],
             }
             | fields,
         )
@@ -189,10 +192,21 @@ class Zoho:
     def make_ready(self) -> None:
         self.calls.append("make_ready")
 
-    def list_invoices(self, page: int, *, newest_first: bool = False) -> Page[RemoteInvoice]:
+    def list_invoices(
+        self, page: int, *, newest_first: bool = False, subscription_zoho_id: str | None = None
+    ) -> Page[RemoteInvoice]:
         assert page == 1
-        self._called("list_newest" if newest_first else "list")
-        return Page(tuple(as_row(each) for each in self.invoices.values()), has_more=False)
+        rows = tuple(as_row(each) for each in self.invoices.values())
+        if subscription_zoho_id is None:
+            self._called("list_newest" if newest_first else "list")
+        else:
+            self._called("list_of_one")
+            rows = tuple(
+                row
+                for row in rows
+                if self.ignores_filters or self.billed_by.get(row.zoho_id) == subscription_zoho_id
+            )
+        return Page(rows, has_more=False)
 
     def get_invoice(self, zoho_id: str) -> RemoteInvoice:
         self._called("get")
@@ -242,9 +256,7 @@ class Zoho:
 
 def as_row(invoice: RemoteInvoice) -> RemoteInvoice:
     """Show an invoice as a list does."""
-    return invoice.model_copy(
-        update={"sub_total": None, "tax_total": None, "items": (), "subscription_ids": ()}
-    )
+    return invoice.model_copy(update={"sub_total": None, "tax_total": None, "items": ()})
 
 
 @dataclass

@@ -159,12 +159,14 @@ def test_a_number_that_finance_used_for_something_else_is_told(
 ) -> None:
     w.zoho.control.switch(invoice_number_taken_code=1001)
     [customer] = w.zoho.control.customers()
-    by_hand(w, customer["customer_id"], invoice_number="CTI-2036-0001", date="2036-01-05")
+    there = by_hand(w, customer["customer_id"], invoice_number="CTI-2036-0001", date="2036-01-05")
 
     one.bring(invoice)
 
     found = row(w.database, invoice)
-    assert (found.state, found.code) == ("failed", "taken")
+    assert (found.state, found.code, found.field) == ("failed", "taken", "invoice_number")
+    assert "CTI-2036-0001" in found.sentence
+    assert list(found.candidates) == [there]
     assert one.made()["invoices"] == 1
 
 
@@ -302,6 +304,11 @@ def add_recurring(one: OneCustomer, service: RecordKey, first: date, **columns: 
     return one.add_invoice(**columns)
 
 
+def let_it_be_listed(w: World) -> None:
+    """Let Zoho's index show what was raised just now."""
+    w.zoho.control.advance_clock(10)
+
+
 def months(first: date, count: int) -> list[date]:
     return [
         date(first.year + (first.month - 1 + n) // 12, (first.month - 1 + n) % 12 + 1, first.day)
@@ -324,6 +331,7 @@ def test_twenty_invoices_that_zoho_raised_are_linked_by_two_calls(
     one.bring(service)
     firsts = months(TODAY, 20)
     w.set_today(firsts[-1])
+    let_it_be_listed(w)
     records = [add_recurring(one, service, first) for first in firsts]
 
     asked = one.calls_of(*records)
@@ -338,6 +346,23 @@ def test_twenty_invoices_that_zoho_raised_are_linked_by_two_calls(
     )
     assert shown.zoho_invoice_number == one.invoice_in_zoho(records[-1])["invoice_number"]
     assert signalled(one, records[0]) == []
+
+
+def test_two_services_of_one_price_are_told_apart_by_a_subscriptions_own_list(
+    w: World, one: OneCustomer
+) -> None:
+    services = [one.add_service() for _ in range(2)]
+    one.bring(*services)
+    let_it_be_listed(w)
+    records = [add_recurring(one, service, TODAY) for service in reversed(services)]
+
+    asked = one.calls_of(*records)
+
+    one.assert_in_step(*records)
+    assert asked == ["list_invoices", "list_invoices", "get_invoice"]
+    assert [one.invoice_in_zoho(each)["_subscription_id"] for each in records] == [
+        one.zoho_id(service) for service in reversed(services)
+    ]
 
 
 def test_an_invoice_brings_its_service_and_waits_for_zoho_to_raise_it(
@@ -359,6 +384,7 @@ def test_an_invoice_brings_its_service_and_waits_for_zoho_to_raise_it(
     }
     assert row(w.database, record).due_at == datetime(2036, 4, 12, 22, tzinfo=UTC)
     w.set_today(following)
+    let_it_be_listed(w)
     let_an_hour_pass(w)
     make_due(w.database, record)
     assert one.bring(record) == ["synced"]
@@ -369,6 +395,8 @@ def test_one_that_zoho_has_not_raised_in_time_is_red_and_still_linkable(
     w: World, one: OneCustomer
 ) -> None:
     service = one.add_service()
+    one.bring(service)
+    let_it_be_listed(w)
     record = add_recurring(one, service, TODAY, subtotal=800, tax_amount=120, total_amount=920)
     assert one.bring(record) == ["waiting"]
 
@@ -389,12 +417,16 @@ def test_one_that_zoho_has_not_raised_in_time_is_red_and_still_linkable(
     one.assert_in_step(record)
 
 
-def test_what_was_billed_before_the_subscription_is_pushed_as_history(one: OneCustomer) -> None:
+def test_what_was_billed_before_the_subscription_is_pushed_as_history(
+    w: World, one: OneCustomer
+) -> None:
     service = one.add_service(activation_date=date(2036, 1, 10))
     before = add_recurring(one, service, date(2036, 2, 10), status="paid")
     now = add_recurring(one, service, TODAY)
     after = add_recurring(one, service, date(2036, 4, 10))
 
+    one.bring(service)
+    let_it_be_listed(w)
     states = one.bring(service, before, now, after)
 
     # Invoiced until the ninth of May here: Zoho's first day is the tenth of March, today.
@@ -405,6 +437,8 @@ def test_what_was_billed_before_the_subscription_is_pushed_as_history(one: OneCu
 
 def test_one_of_zohos_that_is_cancelled_here_is_voided_there(w: World, one: OneCustomer) -> None:
     service = one.add_service()
+    one.bring(service)
+    let_it_be_listed(w)
     record = add_recurring(one, service, TODAY)
     assert one.bring(record) == ["synced"]
     w.change("customer_invoices", record.entity_id, status="cancelled")

@@ -398,7 +398,7 @@ def test_one_that_zoho_has_not_raised_is_waited_for_until_three_days_into_its_pe
     assert "total 459.00 here, 529.00 in Zoho" in late.why
 
 
-def test_of_two_that_fit_the_details_decide_and_are_opened_once(case: Case) -> None:
+def test_of_two_that_fit_the_subscriptions_own_list_decides_once_for_both(case: Case) -> None:
     case.add_recurring("20")
     case.add_recurring("21", service_id="9")
     case.add_service("9")
@@ -408,8 +408,9 @@ def test_of_two_that_fit_the_details_decide_and_are_opened_once(case: Case) -> N
     rules = case.rules()
 
     assert rules.find(read(case, "20")).link == "702"
+    case.records.held["702"] = "20"
     assert rules.find(read(case, "21")).link == "701"
-    assert case.zoho.calls == ["list", "get", "get"]
+    assert case.zoho.calls == ["list", "list_of_one", "get"]
 
 
 def test_a_former_subscriptions_invoice_is_its_services_too(case: Case) -> None:
@@ -419,6 +420,19 @@ def test_a_former_subscriptions_invoice_is_its_services_too(case: Case) -> None:
     case.zoho.raise_invoice("702", "999")
 
     assert case.rules().find(read(case, "20")).link == "701"
+
+
+@pytest.mark.parametrize("customer", ["300", "301"])
+def test_a_filter_that_zoho_ignores_decides_nothing(case: Case, customer: str) -> None:
+    case.add_recurring("20")
+    case.zoho.raise_invoice("701", "500")
+    case.zoho.raise_invoice("702", "999")
+    case.zoho.raise_invoice("703", "999", customer_id=customer, total=Decimal(1))
+    case.zoho.ignores_filters = True
+
+    found = case.rules().find(read(case, "20"))
+
+    assert (found.candidates, found.code) == (("701", "702"), "several")
 
 
 def test_two_of_one_subscription_are_for_a_person_to_judge(case: Case) -> None:
@@ -437,9 +451,7 @@ def test_what_other_services_were_billed_is_not_taken_for_this_ones(case: Case) 
     case.zoho.raise_invoice("702", "901")
 
     assert case.rules().find(read(case, "20")).waiting_for is not None
-    # Their details are known now: nothing is opened again.
-    assert case.rules().find(read(case, "20")).waiting_for is not None
-    assert case.zoho.calls == ["list", "get", "get"]
+    assert case.zoho.calls == ["list", "list_of_one"]
 
 
 def test_an_invoice_that_we_pushed_is_not_taken_for_zohos(case: Case) -> None:
@@ -494,7 +506,7 @@ def test_a_plan_foresees_links_and_makes_no_call(case: Case) -> None:
     assert case.zoho.calls == []
 
 
-def test_a_plan_leaves_two_that_fit_to_their_details(case: Case) -> None:
+def test_a_plan_leaves_two_that_fit_to_be_told_apart_later(case: Case) -> None:
     case.add_recurring("20")
     case.zoho.raise_invoice("701", "500")
     case.zoho.raise_invoice("702", "501")

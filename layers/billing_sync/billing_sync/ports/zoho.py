@@ -165,8 +165,13 @@ class BillingApi(Protocol):
 
     # --------------------------------------------------------------------------------- invoices
 
-    def list_invoices(self, page: int, *, newest_first: bool = False) -> Page[RemoteInvoice]:
-        """Read one page of invoices of any status; rows show no subscription and no tax."""
+    def list_invoices(
+        self, page: int, *, newest_first: bool = False, subscription_zoho_id: str | None = None
+    ) -> Page[RemoteInvoice]:
+        """Read one page of invoices of any status; rows show no subscription and no tax.
+
+        With `subscription_zoho_id` those of one subscription, if Zoho heeds the filter.
+        """
 
     def get_invoice(self, zoho_id: str) -> RemoteInvoice:
         """Read one invoice with lines and payments.

@@ -308,7 +308,7 @@ class InvoiceRules(EntityRules):
         if isinstance(wanted, RaisedByZoho):
             if newest is None:
                 return self._not_raised(wanted, "")
-            return self._foresee_raised(source, wanted, newest.snapshot_id)
+            return self._foresee_raised(wanted, newest.snapshot_id)
         if newest is None or not source.key:
             return Found()
         for row in self._snapshots.invoices(newest.snapshot_id, numbers=[source.key]):
@@ -345,49 +345,36 @@ class InvoiceRules(EntityRules):
                 yield found
 
     def _find_raised(self, source: Source, wanted: RaisedByZoho, snapshot_id: int) -> Found:
-        """Find it on list pages; open details only where two fit, or a price's tax is unproved."""
-        subscriptions = self._subscriptions_of(source.row)
-        rows = self._raised_rows(wanted, snapshot_id, subscriptions)
+        """Find it on list pages; ask for more only where two fit, or a price's tax is unproved."""
+        rows = self._raised_rows(wanted, snapshot_id)
         match = self._match(wanted, rows)
+        fitting = [row for row in rows if row.zoho_id in match.zoho_ids]
         if match.kind is MatchKind.SEVERAL:
-            fitting = [
-                detail
-                for row in rows
-                if row.zoho_id in match.zoho_ids and (detail := self._opened(row)) is not None
-            ]
+            subscriptions = self._subscriptions_of(source.row)
+            fitting = self._billed_by(fitting, subscriptions)
             chosen = choose_raised(fitting, subscriptions)
             if chosen.kind is MatchKind.SEVERAL:
                 return Found(candidates=chosen.zoho_ids, code="several", why=chosen.why)
-            ours = [row for row in fitting if row.zoho_id in chosen.zoho_ids]
-        else:
-            ours = [row for row in rows if row.zoho_id in match.zoho_ids]
-        if not ours:
+            fitting = [row for row in fitting if row.zoho_id in chosen.zoho_ids]
+        if not fitting:
             return self._not_raised(wanted, match.why if match.kind is MatchKind.NONE else "")
-        found = self._with_tax(wanted, ours[0])
+        found = self._with_tax(wanted, fitting[0])
         if found is None:
             return self._not_raised(wanted, "")
         return Found(link=found.zoho_id, why="same customer, date and total", remote=_remote(found))
 
-    def _foresee_raised(self, source: Source, wanted: RaisedByZoho, snapshot_id: int) -> Found:
-        rows = self._raised_rows(wanted, snapshot_id, self._subscriptions_of(source.row))
+    def _foresee_raised(self, wanted: RaisedByZoho, snapshot_id: int) -> Found:
+        rows = self._raised_rows(wanted, snapshot_id)
         match = self._match(wanted, rows)
         if match.kind is MatchKind.NONE:
             return self._not_raised(wanted, match.why)
-        # Of several the details decide, which a plan does not open; one of them it will be.
+        # Of several the subscription's own list decides, which a plan does not ask for.
         return Found(link=match.zoho_ids[0], why=match.why)
 
-    def _raised_rows(
-        self, wanted: RaisedByZoho, snapshot_id: int, subscriptions: frozenset[str]
-    ) -> list[RemoteInvoice]:
-        """Give the customer's rows, less those that are known to be another service's."""
+    def _raised_rows(self, wanted: RaisedByZoho, snapshot_id: int) -> list[RemoteInvoice]:
         if wanted.customer_zoho_id is None:
             return []
-        rows = self._snapshots.invoices(snapshot_id, customer_zoho_ids=[wanted.customer_zoho_id])
-        return [
-            row
-            for row in rows
-            if not row.subscription_ids or not subscriptions.isdisjoint(row.subscription_ids)
-        ]
+        return self._snapshots.invoices(snapshot_id, customer_zoho_ids=[wanted.customer_zoho_id])
 
     def _match(self, wanted: RaisedByZoho, rows: Sequence[RemoteInvoice]) -> Match:
         holders = self._records.holders(EntityType.INVOICE, [row.zoho_id for row in rows])
@@ -401,16 +388,40 @@ class InvoiceRules(EntityRules):
         live = () if view.zoho_id is None else (view.zoho_id,)
         return frozenset((*live, *view.former_zoho_ids))
 
-    def _opened(self, row: RemoteInvoice) -> RemoteInvoice | None:
-        """Read a row's details, once: the snapshot keeps them. None when it is gone."""
-        if row.subscription_ids:
-            return row
-        try:
-            detail = self._api.get_invoice(row.zoho_id)
-        except GoneInZoho:
-            return None
-        self._rows.add(detail)
-        return detail
+    def _billed_by(
+        self, rows: Sequence[RemoteInvoice], subscriptions: frozenset[str]
+    ) -> list[RemoteInvoice]:
+        """Give the rows with those of the subscriptions in whose own lists they stand.
+
+        No answer about an invoice names its subscription (OpenAPI: invoices), so their lists do.
+        A filter that is ignored shows all of the rows: they stay several, for a person to judge.
+        """
+        shown = {each: self._list_of(each, rows) for each in sorted(subscriptions)}
+        return [
+            row.model_copy(
+                update={
+                    "subscription_ids": tuple(
+                        each for each, zoho_ids in shown.items() if row.zoho_id in zoho_ids
+                    )
+                }
+            )
+            for row in rows
+        ]
+
+    def _list_of(self, subscription_zoho_id: str, rows: Sequence[RemoteInvoice]) -> set[str]:
+        """Read a subscription's invoices until all of the rows were shown, or no more come."""
+        wanted = {row.zoho_id for row in rows}
+        shown: set[str] = set()
+        page, has_more = 1, True
+        while has_more and not wanted <= shown:
+            listed = self._api.list_invoices(
+                page, newest_first=True, subscription_zoho_id=subscription_zoho_id
+            )
+            shown |= {row.zoho_id for row in listed.rows}
+            if any(row.customer_id != rows[0].customer_id for row in listed.rows):
+                return wanted
+            page, has_more = page + 1, listed.has_more
+        return shown
 
     def _with_tax(self, wanted: RaisedByZoho, row: RemoteInvoice) -> RemoteInvoice | None:
         """Give the row with its tax, unless this price was seen taxed rightly in this process.
@@ -543,16 +554,16 @@ class InvoiceRules(EntityRules):
     def figures_differ(self, figures: dict[str, Any], remote: Remote) -> list[str]:
         """Compare customer, number, date, currency, sub-total, tax and total."""
         found: RemoteInvoice = remote.body
-        return invoice_differences(_comparable(figures, found), found, shown_only=_is_row(found))
+        return invoice_differences(figures, found, shown_only=_is_row(found))
 
     def fields_differ(self, source: Source, remote: Remote) -> list[str]:
         """Compare the figures, and of our own also the due date and the lines."""
         found: RemoteInvoice = remote.body
         if _is_withdrawn(source):
             return [] if found.status == VOID else ["status"]
+        if self._is_raised(source, found):
+            return self.figures_differ(_of_raised(source.figures), remote)
         differing = self.figures_differ(source.figures, remote)
-        if _is_raised(source, found):
-            return differing
         return [*differing, *field_differences(source.payload, found)]
 
     def next_step(self, source: Source, remote: Remote, *, after: str | None = None) -> Step:
@@ -570,11 +581,13 @@ class InvoiceRules(EntityRules):
                 "It is void in Zoho and valid here: void it here too, or open it there again.",
                 "status",
             )
-        differing = self.figures_differ(source.figures, remote)
-        told = both_figures(source.figures, found, differing)
-        if _is_raised(source, found):
+        if self._is_raised(source, found):
+            differing = self.fields_differ(source, remote)
+            told = both_figures(source.figures, found, differing)
             why = f"The invoice that Zoho raised differs: {told}. Mend the side that is wrong."
             return differs_in_zoho(differing, why) if differing else Done()
+        differing = self.figures_differ(source.figures, remote)
+        told = both_figures(source.figures, found, differing)
         if found.status == DRAFT:
             return self._carry_draft_on(source, remote, after, differing, told)
         if after is not None:
@@ -611,6 +624,20 @@ class InvoiceRules(EntityRules):
             )
             return Do(DELETE, figures=source.figures, ending=ending)
         return Do(OPEN, figures=source.figures)
+
+    def _is_raised(self, source: Source, found: RemoteInvoice) -> bool:
+        """Say whether Zoho made it: then it is compared and never altered.
+
+        Also a recurring one that is ours by today's configuration: linked while recurring invoices
+        were Zoho's, it bears Zoho's number, and no write of ours ever made it.
+        """
+        if isinstance(source.reading, RaisedByZoho):
+            return True
+        return (
+            word_of(source.row.invoice_type) in self._ownership.recurring_types
+            and found.number not in {"", source.key}
+            and not self._records.sent_figures(_key(source.row))
+        )
 
     # --------------------------------------------------------------------------------- facts
 
@@ -692,17 +719,7 @@ def _is_withdrawn(source: Source) -> bool:
     )
 
 
-def _is_raised(source: Source, found: RemoteInvoice) -> bool:
-    """Say whether Zoho made it: then it is compared and never altered.
-
-    Also one that is ours by today's configuration: linked while recurring invoices were Zoho's.
-    """
-    return isinstance(source.reading, RaisedByZoho) or bool(found.subscription_ids)
-
-
-def _comparable(figures: Mapping[str, Any], found: RemoteInvoice) -> dict[str, Any]:
-    if not found.subscription_ids:
-        return dict(figures)
+def _of_raised(figures: Mapping[str, Any]) -> dict[str, Any]:
     return {name: figures[name] for name in FIGURES_OF_RAISED if name in figures}
 
 

@@ -213,9 +213,13 @@ class ZohoBilling(BillingApi):
 
     # --------------------------------------------------------------------------------- invoices
 
-    def list_invoices(self, page: int, *, newest_first: bool = False) -> Page[RemoteInvoice]:
+    def list_invoices(
+        self, page: int, *, newest_first: bool = False, subscription_zoho_id: str | None = None
+    ) -> Page[RemoteInvoice]:
         """Read one page of invoices of any status, oldest first unless told otherwise."""
         query = {"filter_by": "Status.All", **_by_age(newest_first=newest_first)}
+        if subscription_zoho_id:
+            query["subscription_id"] = subscription_zoho_id
         return self._page("invoices", page, query, _read(RemoteInvoice))
 
     def get_invoice(self, zoho_id: str) -> RemoteInvoice:
