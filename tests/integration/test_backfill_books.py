@@ -14,7 +14,7 @@ from billing_sync.domain.discrepancies import Code
 from billing_sync.domain.errors import RecordsNotInStep
 from billing_sync.domain.steps import Only, OperateEvent, StepEvent
 from ops.demo import scenario
-from ops.demo.books import Books, read_books
+from ops.demo.books import Books, at_noon, read_books
 from ops.demo.load import load_books
 from ops.fake_zoho import AnswerLost
 from ops.local_stack.postgres import APPLICATION_ROLE, Database
@@ -200,6 +200,32 @@ def test_what_was_altered_in_zoho_since_is_found_and_said(both: World) -> None:
     assert states[str(other.id)] == ("failed", "gone_in_zoho")
     codes = {finding["code"] for finding in report["findings"]}
     assert {"gone_in_zoho", "debtors_differ"} <= codes
+
+
+def test_a_list_that_lags_behind_the_runs_own_payments_raises_no_alarm(both: World) -> None:
+    first_run(both)
+    both.zoho.control.switch(index_lag_seconds=100_000)
+    [unpaid] = both.sql(
+        """UPDATE customer_invoices SET status = 'paid', amount_paid = total_amount
+           WHERE invoice_number = 'CTI-00039' RETURNING id, customer_id, total_amount"""
+    )
+    both.insert(
+        "payment_transactions",
+        customer_id=unpaid.customer_id,
+        invoice_id=unpaid.id,
+        transaction_id="TX-1000",
+        provider="bank",
+        payment_method="eft",
+        amount=unpaid.total_amount,
+        status="completed",
+        completed_at=at_noon(scenario.demo_day(date(2026, 11, 10))),
+    )
+
+    report = apply(both, "second", only={"accounts": [ONE_CUSTOMER]})
+
+    assert report["entities"]["payments"]["in_step"] == 7
+    codes = {finding["code"] for finding in report["findings"]}
+    assert codes.isdisjoint({"paid_here_open_there", "debtors_differ"})
 
 
 def test_a_changed_price_that_misses_the_renewal_is_counted_in_rand(both: World) -> None:

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Final
 
 from billing_sync.domain.comparing import same_name
-from billing_sync.domain.discrepancies import TELLINGS, findings_of, gross_price
+from billing_sync.domain.discrepancies import TELLINGS, Code, findings_of, gross_price
 from billing_sync.domain.display_names import DisplayNames
 from billing_sync.domain.errors import GoneInZoho, Misconfigured, NotNow, Unavailable
 from billing_sync.domain.findings import RECORDS_IN_A_FINDING
@@ -312,7 +312,7 @@ class Verify:
     # ------------------------------------------------------------------------------- findings
 
     def _books(self, run: Run) -> BothSides:
-        """Compare the books; who differs by the list, which lags, is read by id first."""
+        """Compare the books; what differs by the lists, which lag, is read by id first."""
         books = self._compare_books(run.only)
         snapshot_id = self._snapshot_of(EntityType.CUSTOMER)
         differing = books.control_total.customers_that_differ[:AT_ONCE]
@@ -326,7 +326,18 @@ class Verify:
             except GoneInZoho:
                 continue
             self._take_snapshot.add(snapshot_id, found)
-        return self._compare_books(run.only) if differing else books
+        seem_open = [
+            each.record for each in books.discrepancies if each.code is Code.PAID_HERE_OPEN_THERE
+        ][:AT_ONCE]
+        for view in self._records.views(EntityType.INVOICE, seem_open).values():
+            if view.zoho_id is None:
+                continue
+            try:
+                remote = self._rules[EntityType.INVOICE].get(view.zoho_id)
+            except GoneInZoho:
+                continue
+            self._invoice_rows.add(remote.body)
+        return self._compare_books(run.only) if differing or seem_open else books
 
     def _findings(self, run: Run) -> Iterator[Finding]:
         books = self._books(run)
