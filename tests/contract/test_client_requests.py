@@ -108,6 +108,7 @@ def _about_invoices_and_payments(session: Session, customer: str) -> None:
     billing.get_invoice(paid)
     billing.list_invoices(1)
     billing.list_invoices(1, newest_first=True)
+    billing.list_invoices(1, newest_first=True, subscription_zoho_id="4815162000000000999")
     billing.void_invoice(unpaid, permit=session.permit())
     billing.delete_invoice(draft, permit=session.permit())
     payment = bodies.payment(customer, paid)
