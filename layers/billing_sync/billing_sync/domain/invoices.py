@@ -543,7 +543,7 @@ def match_raised(
 ) -> Match:
     """Find the invoice that Zoho raised, on list pages alone: by customer, date and total.
 
-    `SEVERAL`: the details of these must be opened (`choose_raised`). `NONE` says in `why` what else
+    `SEVERAL`: whose these are must be asked for (`choose_raised`). `NONE` says in `why` what else
     of the customer lies in the window, for the day on which waiting ends. What bears one of
     `our_numbers` was pushed by us, even where its answer was lost and no record holds it yet.
     """
@@ -573,12 +573,12 @@ def match_raised(
 
 
 def choose_raised(
-    details: Iterable[RemoteInvoice], subscription_zoho_ids: Collection[str]
+    fitting: Iterable[RemoteInvoice], subscription_zoho_ids: Collection[str]
 ) -> Match:
-    """Choose among several that fit, by the subscription that their details name."""
+    """Choose among several that fit, by the subscriptions that they are known to be of."""
     chosen = sorted(
         each.zoho_id
-        for each in details
+        for each in fitting
         if not set(subscription_zoho_ids).isdisjoint(each.subscription_ids)
     )
     if len(chosen) == 1:
