@@ -240,6 +240,7 @@ def test_a_handler_is_thin_says_its_trigger_and_builds_nothing_at_import(name: s
     assert {part for part in imported if part.startswith("billing_sync")} <= {
         "billing_sync",
         "billing_sync.domain.steps",
+        "billing_sync.domain.web",
         "billing_sync.observability",
     }
     built = [node for node in module.body if isinstance(node, ast.Expr | ast.With | ast.For)]

@@ -21,17 +21,19 @@ OURS = {
     "ports": {"domain", "ports"},
     "services": {"domain", "ports", "services"},
     "adapters": {"domain", "ports", "adapters"},
-    "config": {"domain"},
+    "config": {"domain", "environment"},
+    "environment": {"domain"},
     "observability": set(),
-    "bootstrap": {"domain", "ports", "services", "adapters", "config"},
+    "bootstrap": {"domain", "ports", "services", "adapters", "config", "environment"},
 }
 THEIRS = {
     "domain": {"pydantic", "pydantic_core"},
     "ports": set(),
     "services": {"pydantic"},
-    "adapters": {"alembic", "boto3", "botocore", "httpcore", "httpx", "psycopg", "pydantic",
-                 "sqlalchemy"},
+    "adapters": {"alembic", "boto3", "botocore", "httpcore", "httpx", "jinja2", "psycopg",
+                 "pydantic", "sqlalchemy"},
     "config": {"pydantic"},
+    "environment": {"pydantic"},
     "observability": {"aws_lambda_powertools"},
     "bootstrap": {"sqlalchemy"},
 }  # fmt: skip

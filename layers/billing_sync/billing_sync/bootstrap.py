@@ -1,4 +1,8 @@
-"""The composition root: the only module that names adapters. Nothing is built before it is used."""
+"""The composition root: the only module that names adapters. Nothing is built before it is used.
+
+Nor is anything imported before, settings and domain included: all of it together costs a cold start
+a quarter of a second, and the webhooks' door needs next to nothing of it.
+"""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -8,21 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from billing_sync.adapters.clock import SystemClock
-from billing_sync.config import (
-    ACCOUNT_NUMBER_LABEL,
-    CommonSettings,
-    DatabaseSettings,
-    OwnerSettings,
-    StorageSettings,
-    SyncSettings,
-    ZohoSettings,
-)
-from billing_sync.domain.display_names import DisplayNames
-from billing_sync.domain.states import EntityType
-from billing_sync.domain.steps import MigrateAnswer
-from billing_sync.domain.timing import Timing
-from billing_sync.ports import BillingApi, Clock, Executions, RunFiles, Tokens, TokenStore
-from billing_sync.services.backfill.loop import Loop
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -37,14 +26,23 @@ if TYPE_CHECKING:
     from billing_sync.adapters.postgres.verification import PostgresVerification
     from billing_sync.adapters.secrets import Secrets
     from billing_sync.adapters.zoho.oauth import ZohoCredentials
+    from billing_sync.config import CommonSettings, SyncSettings, ZohoSettings
+    from billing_sync.domain.display_names import DisplayNames
     from billing_sync.domain.remote import RemoteInvoice, RemoteSubscription
+    from billing_sync.domain.states import EntityType
+    from billing_sync.domain.steps import MigrateAnswer
+    from billing_sync.domain.timing import Timing
+    from billing_sync.ports import BillingApi, Clock, Executions, RunFiles, Tokens, TokenStore
     from billing_sync.services.backfill.books import CompareBooks
     from billing_sync.services.backfill.conclude import Conclude
+    from billing_sync.services.backfill.loop import Loop
     from billing_sync.services.backfill.plan import MakePlan
     from billing_sync.services.backfill.report import MakeReport
     from billing_sync.services.backfill.snapshot import SnapshotStep, WalkLists
     from billing_sync.services.backfill.sync_batch import SyncBatch
     from billing_sync.services.backfill.verify import Verify
+    from billing_sync.services.dashboard import Dashboard
+    from billing_sync.services.door import Door
     from billing_sync.services.money_rules import OrganisationMoney
     from billing_sync.services.operate import Operate
     from billing_sync.services.preflight import Preflight
@@ -78,23 +76,31 @@ class Container:
     # -------------------------------------------------------------------------------- settings
 
     @cached_property
-    def common(self) -> CommonSettings:
+    def common(self) -> "CommonSettings":
         """What every function knows."""
+        from billing_sync.config import CommonSettings
+
         return CommonSettings.from_environment(self._environment)
 
     @cached_property
-    def zoho(self) -> ZohoSettings:
+    def zoho(self) -> "ZohoSettings":
         """Zoho's settings."""
+        from billing_sync.config import ZohoSettings
+
         return ZohoSettings.from_environment(self._environment)
 
     @cached_property
-    def sync(self) -> SyncSettings:
+    def sync(self) -> "SyncSettings":
         """How records are sent."""
+        from billing_sync.config import SyncSettings
+
         return SyncSettings.from_environment(self._environment)
 
     @cached_property
-    def timing(self) -> Timing:
+    def timing(self) -> "Timing":
         """The protocol's durations; a function without Zoho's settings only scales."""
+        from billing_sync.domain.timing import Timing
+
         if "ZOHO_SECRET_ARN" in self._variables:
             return self.zoho.timing
         return Timing(scale=self.common.time_scale)
@@ -108,7 +114,7 @@ class Container:
     # ------------------------------------------------------------------------------------ parts
 
     @cached_property
-    def clock(self) -> Clock:
+    def clock(self) -> "Clock":
         """The process's clock."""
         return SystemClock()
 
@@ -123,6 +129,7 @@ class Container:
     def engine(self) -> "Engine":
         """The functions' engine: a connection for each worker, and one for the batch itself."""
         from billing_sync.adapters.postgres.engine import make_engine, make_url
+        from billing_sync.config import DatabaseSettings
 
         settings = DatabaseSettings.from_environment(self._environment)
         secret = self.secrets.read(settings.database_secret_arn)
@@ -141,7 +148,7 @@ class Container:
         return open_http(self.clock.monotonic)
 
     @cached_property
-    def token_store(self) -> TokenStore:
+    def token_store(self) -> "TokenStore":
         """The secret of the access token."""
         from billing_sync.adapters.secrets import SecretTokenStore
 
@@ -152,7 +159,7 @@ class Container:
         )
 
     @cached_property
-    def tokens(self) -> Tokens:
+    def tokens(self) -> "Tokens":
         """The token that all workers share."""
         from billing_sync.adapters.postgres.token import PostgresTokenRecord
         from billing_sync.adapters.zoho.oauth import ZohoOAuth
@@ -180,7 +187,7 @@ class Container:
         return quota
 
     @cached_property
-    def api(self) -> BillingApi:
+    def api(self) -> "BillingApi":
         """Zoho Billing; a function without its settings (the plan's) has the rules, and no API."""
         if "ZOHO_SECRET_ARN" not in self._variables:
             from billing_sync.adapters.zoho.absent import NoZoho
@@ -188,6 +195,7 @@ class Container:
             return cast("BillingApi", NoZoho())
         from billing_sync.adapters.zoho.client import ZohoBilling
         from billing_sync.adapters.zoho.client import ZohoSettings as ClientSettings
+        from billing_sync.config import ACCOUNT_NUMBER_LABEL
 
         settings = ClientSettings(
             organisation_id=self.common.organisation_id,
@@ -198,8 +206,10 @@ class Container:
         return ZohoBilling(self.http, self.tokens, self.quota, settings, self.timing, self.clock)
 
     @cached_property
-    def names(self) -> DisplayNames:
+    def names(self) -> "DisplayNames":
         """The display names' template."""
+        from billing_sync.domain.display_names import DisplayNames
+
         return DisplayNames(self.sync.display_name_template)
 
     @cached_property
@@ -262,14 +272,17 @@ class Container:
         return PostgresOperations(self.engine, self.common.organisation_id)
 
     @cached_property
-    def loop(self) -> Loop:
+    def loop(self) -> "Loop":
         """What every looping step does the same way."""
+        from billing_sync.services.backfill.loop import Loop
+
         return Loop(self.runs, self.clock, self.timing)
 
     @cached_property
-    def run_files(self) -> RunFiles:
+    def run_files(self) -> "RunFiles":
         """The bucket of plans and reports."""
         from billing_sync.adapters.s3 import S3RunFiles
+        from billing_sync.config import StorageSettings
 
         return S3RunFiles(StorageSettings.from_environment(self._environment).runs_bucket)
 
@@ -281,7 +294,7 @@ class Container:
         return Sweep(self.records, self.source, self.status_columns, self.sync_record)
 
     @cached_property
-    def executions(self) -> Executions:
+    def executions(self) -> "Executions":
         """The executions of the state machine."""
         from billing_sync.adapters.step_functions import StepFunctionsExecutions
 
@@ -305,6 +318,7 @@ class Container:
     @cached_property
     def subscription_rows(self) -> "TakeRows[RemoteSubscription]":
         """The walk over Zoho's subscriptions."""
+        from billing_sync.domain.states import EntityType
         from billing_sync.services.take_rows import TakeRows
 
         return TakeRows(
@@ -318,6 +332,7 @@ class Container:
     @cached_property
     def invoice_rows(self) -> "TakeRows[RemoteInvoice]":
         """The walk over Zoho's invoices."""
+        from billing_sync.domain.states import EntityType
         from billing_sync.services.take_rows import TakeRows
 
         return TakeRows(
@@ -348,8 +363,10 @@ class Container:
         )
 
     @cached_property
-    def rules(self) -> Mapping[EntityType, "EntityRules"]:
+    def rules(self) -> "Mapping[EntityType, EntityRules]":
         """What each entity brings to the engine."""
+        from billing_sync.config import ACCOUNT_NUMBER_LABEL
+        from billing_sync.domain.states import EntityType
         from billing_sync.services.catalogue import PlanRules, ProductRules
         from billing_sync.services.customers import CustomerRules
         from billing_sync.services.invoices import InvoiceRules
@@ -437,6 +454,7 @@ class Container:
     @cached_property
     def plan(self) -> "MakePlan":
         """The step `Plan`."""
+        from billing_sync.config import ACCOUNT_NUMBER_LABEL
         from billing_sync.services.backfill.plan import MakePlan
 
         return MakePlan(
@@ -478,6 +496,7 @@ class Container:
     @cached_property
     def verify(self) -> "Verify":
         """The step `Verify`."""
+        from billing_sync.config import ACCOUNT_NUMBER_LABEL
         from billing_sync.services.backfill.verify import Verify
 
         return Verify(
@@ -578,10 +597,45 @@ class Container:
         )
 
     @cached_property
-    def migrate(self) -> Callable[[Path], MigrateAnswer]:
+    def dashboard(self) -> "Dashboard":
+        """How things stand, for the widget."""
+        from billing_sync.adapters.html import JinjaPage
+        from billing_sync.adapters.postgres.dashboard import PostgresDashboard
+        from billing_sync.config import DashboardSettings
+        from billing_sync.services.dashboard import Dashboard
+
+        settings = DashboardSettings.from_environment(self._environment)
+        return Dashboard(
+            PostgresDashboard(self.engine, self.common.organisation_id),
+            self.runs,
+            self.quota,
+            self.verification,
+            JinjaPage(settings.operate_function_arn),
+        )
+
+    @cached_property
+    def door(self) -> "Door":
+        """The webhooks' way in."""
+        from billing_sync.adapters.sender_keys import SecretKeyRing
+        from billing_sync.adapters.sqs import SqsQueues
+        from billing_sync.environment import WebhookSettings
+        from billing_sync.services.door import Door
+
+        settings = WebhookSettings.from_environment(self._environment)
+        return Door(
+            SqsQueues(settings.queue_urls),
+            SecretKeyRing(settings.webhook_secret_arn, self.clock.monotonic),
+            self.clock,
+            tolerance_seconds=settings.webhook_tolerance_seconds,
+            largest_body_bytes=settings.webhook_largest_body_bytes,
+        )
+
+    @cached_property
+    def migrate(self) -> "Callable[[Path], MigrateAnswer]":
         """Migrations, views and rights, as the owner."""
         from billing_sync.adapters.postgres.engine import make_engine, make_url
         from billing_sync.adapters.postgres.migrate import migrate
+        from billing_sync.config import OwnerSettings
 
         settings = OwnerSettings.from_environment(self._environment)
         engine = make_engine(make_url(self.secrets.read(settings.database_owner_secret_arn)))
@@ -651,6 +705,16 @@ def operate() -> "Operate":
     return container().operate
 
 
-def migrate() -> Callable[[Path], MigrateAnswer]:
+def dashboard() -> "Dashboard":
+    """Give the widget's content."""
+    return container().dashboard
+
+
+def migrate() -> "Callable[[Path], MigrateAnswer]":
     """Give migrations, views and rights."""
     return container().migrate
+
+
+def webhook() -> "Door":
+    """Give the webhooks' way in."""
+    return container().door

@@ -22,10 +22,10 @@ TIMESTAMP_HEADER: Final = "webhook-timestamp"
 SIGNATURE_HEADER: Final = "webhook-signature"
 STATIC_HEADER: Final = "x-webhook-secret"
 
-SECRET_PREFIX: Final = "whsec_"
 SHORTEST_KEY_BYTES: Final = 24
 """What the specification asks for at the least."""
 
+_PREFIX: Final = "whsec_"
 _VERSION: Final = "v1"
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}", re.ASCII)
 
@@ -35,7 +35,7 @@ def key_of(secret: str) -> bytes:
 
     :raises ValueError: it is not base64, or shorter than 24 bytes. The secret is not in the error.
     """
-    encoded = secret.removeprefix(SECRET_PREFIX)
+    encoded = secret.removeprefix(_PREFIX)
     try:
         # Some write the padding and some do not.
         key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)

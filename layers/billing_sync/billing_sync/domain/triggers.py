@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError, from_json
 
 from billing_sync.domain.errors import BillingSyncError
@@ -87,17 +87,13 @@ class _Told(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, strict=True)
 
 
-def _as_text(given: int | str) -> str:
-    """Write a whole number as it stands in the database: ids of rows are numbers in JSON."""
-    return _on_one_line(str(given))
+def _as_text(given: object) -> object:
+    """Write a whole number as it stands in the database: ids of rows may be numbers in JSON."""
+    # In Python true is a number; and 1.0 and 1e3 are not what an id looks like.
+    return str(given) if type(given) is int else given
 
 
-# In JSON, true is not a number; and 1.0 and 1e3 are not what an id looks like.
-_IdInJson = Annotated[
-    Annotated[int, Field(gt=-(10**LONGEST_ID), lt=10**LONGEST_ID)]
-    | Annotated[str, Field(min_length=1, max_length=LONGEST_ID)],
-    AfterValidator(_as_text),
-]
+_IdInJson = Annotated[RecordId, BeforeValidator(_as_text)]
 
 
 class _EventData(_Told):
@@ -209,11 +205,8 @@ def is_our_column(column: str) -> bool:
 
 def _fields(error: ValidationError) -> list[str]:
     """Name the fields; only names of the models above, as a sender's own could hold anything."""
-    # The id may be one of two types: where it is neither, there is a fault for each.
     faults = error.errors(include_url=False, include_context=False, include_input=False)
-    return [
-        ".".join(str(part) for part in fault["loc"] if part in _NAMES) or "body" for fault in faults
-    ]
+    return [".".join(part for part in map(str, fault["loc"]) if part in _NAMES) for fault in faults]
 
 
 _NAMES: Final = frozenset(
