@@ -12,7 +12,13 @@ from billing_sync.domain.steps import Finding, Mode, Only, Phase, Severity
 from billing_sync.ports import Planned, Run, RunFigures
 from billing_sync.services.backfill.amounts import Amounts, InMoney, Pair
 from billing_sync.services.backfill.books import BothSides
-from billing_sync.services.backfill.report import as_markdown, entities_of, judge
+from billing_sync.services.backfill.report import (
+    FIGURES,
+    RUN_FIGURES,
+    as_markdown,
+    entities_of,
+    judge,
+)
 
 NOON = datetime(2036, 3, 1, 12, tzinfo=UTC)
 
@@ -147,34 +153,7 @@ def content(**given: Any) -> dict[str, Any]:
         "local_amount": "12345.67",
         "zoho_amount": "12345.67",
     }
-    counted = dict.fromkeys(
-        [
-            "total",
-            "in_step",
-            "skipped",
-            "created",
-            "linked",
-            "updated",
-            "failed",
-            "ambiguous",
-            "mismatch",
-            "exhausted",
-            "in_doubt",
-            "waiting",
-            "retrying",
-            "blocked",
-            "pending",
-            "accepted",
-            "duplicates_in_zoho",
-            "zoho_calls",
-            "http_429",
-            "tokens_minted",
-            "cooldowns",
-            "active_seconds",
-            "waited_seconds",
-        ],
-        0,
-    )
+    counted = dict.fromkeys((*FIGURES, *RUN_FIGURES), 0)
     return {
         **counted,
         "run_id": "first",

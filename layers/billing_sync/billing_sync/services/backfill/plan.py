@@ -200,7 +200,8 @@ class MakePlan:
                 continue
             account = accounts.get(_customer_of(row) or "")
             said = self._plan_row(phase, entity, source, views.get(row.id), account)
-            out += self._parents_of(run, phase, said, seen)
+            if said.to_do:
+                out += self._parents_of(run, phase, said.record, seen)
             out.append(said)
         return out
 
@@ -251,16 +252,19 @@ class MakePlan:
         return said, tuple(sorted(fields))
 
     def _parents_of(
-        self, run: Run, phase: Phase, child: PlanRow, seen: set[RecordKey]
+        self, run: Run, phase: Phase, child: RecordKey, seen: set[RecordKey]
     ) -> Iterator[PlanRow]:
-        """List the parents that come along: needed, not selected, and not in step.
+        """List the parents that come along: needed, not selected, and not in step; farthest first.
 
-        The catalogue's are worked on by themselves where they are in Zoho and have changed here:
-        their children need them, and do not bring such a change along.
+        What is in the plan already has its own parents there. The catalogue's are worked on by
+        themselves where they are in Zoho and have changed here: their children need them, and do
+        not bring such a change along.
         """
-        if not child.to_do:
-            return
-        needed = [each for each in self._line_of(child.record) if each not in seen]
+        needed = [
+            parent
+            for parent in self._rules[child.entity].parents(child.entity_id)
+            if parent not in seen
+        ]
         known = self._runs.in_plan(run.run_id, needed)
         for parent in needed:
             is_catalogue = parent.entity in MADE_ON_DEMAND
@@ -275,20 +279,13 @@ class MakePlan:
             source = self._rules[parent.entity].read(parent.entity_id)
             if source is None:
                 continue
+            yield from self._parents_of(run, phase, parent, seen)
             row = self._plan_row(
                 phase, parent.entity, source, view, None, entity_id=parent.entity_id
             )
             if row.action != UNCHANGED:
                 is_to_do = is_there and is_catalogue and row.to_do
                 yield replace(row, to_do=is_to_do, as_parent=True)
-
-    def _line_of(self, record: RecordKey) -> list[RecordKey]:
-        """Name all that a record needs, the farthest first, each once."""
-        line: dict[RecordKey, None] = {}
-        for parent in self._rules[record.entity].parents(record.entity_id):
-            line.update(dict.fromkeys(self._line_of(parent)))
-            line[parent] = None
-        return list(line)
 
     def _vanished(self, phase: Phase) -> list[PlanRow]:
         """Plan to say so of records that are in Zoho and not here any more; nothing is deleted."""

@@ -270,8 +270,8 @@ def as_markdown(content: Mapping[str, Any]) -> str:
         _entities(content),
         _to_look_at(content),
         _findings(content["findings"]),
-        _table("## Records", ["", ""], _figures(content, _FIGURES, always=3)),
-        _table("## The run", ["", ""], _figures(content, _RUN_FIGURES, always=len(_RUN_FIGURES))),
+        _table("## Records", ["", ""], _figures(content, FIGURES, always=3)),
+        _table("## The run", ["", ""], _figures(content, RUN_FIGURES, always=len(RUN_FIGURES))),
     ]
     return "\n\n".join(paragraph for part in parts for paragraph in part) + "\n"
 
@@ -390,7 +390,7 @@ def _is_number(cell: object) -> bool:
 
 _MONEY: Final = re.compile(r"-?[0-9,]+\.[0-9]{2}")
 
-_FIGURES: Final = {
+FIGURES: Final = {
     "total": "rows of the source in this run",
     "in_step": "in step",
     "skipped": "not ours to send",
@@ -410,7 +410,7 @@ _FIGURES: Final = {
     "duplicates_in_zoho": "duplicates in Zoho",
 }
 
-_RUN_FIGURES: Final = {
+RUN_FIGURES: Final = {
     "zoho_calls": "calls to Zoho",
     "http_429": "answers 429",
     "tokens_minted": "tokens minted",
