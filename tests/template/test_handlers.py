@@ -33,7 +33,8 @@ MODELS: dict[str, type[BaseModel]] = {
     "operate": OperateEvent,
     **dict.fromkeys(("snapshot", "plan", "sync_batch", "verify", "report", "conclude"), StepEvent),
 }
-ANSWERS: dict[str, BaseModel] = {
+ANSWERS: dict[str, BaseModel | str] = {
+    "dashboard": "<p>All in step</p>",
     "preflight": PreflightAnswer(next="go", run_id="a-run"),
     "operate": OperateAnswer(ok=True),
     "migrate": MigrateAnswer(revision="0001", views=("customers",)),
@@ -73,8 +74,12 @@ def event_id(event: Path) -> str:
     return str(event.relative_to(ROOT / "events").with_suffix(""))
 
 
-def answering(answer: BaseModel) -> Callable[..., BaseModel]:
+def answering(answer: BaseModel | str) -> Callable[..., BaseModel | str]:
     return lambda *_given: answer
+
+
+def as_json(answer: BaseModel | str) -> Any:
+    return answer if isinstance(answer, str) else answer.model_dump(mode="json")
 
 
 @pytest.fixture
@@ -137,7 +142,7 @@ def test_a_handler_answers_its_example_event_with_json(
 
     answer = handler(json.loads(event.read_text()), Context())
 
-    assert answer == served[name]().model_dump(mode="json")
+    assert answer == as_json(served[name]())
     assert json.loads(json.dumps(answer)) == answer
 
 
@@ -163,7 +168,7 @@ def test_a_step_that_loops_is_told_how_many_seconds_are_left(
 def test_migrate_hands_over_the_views_beside_it(served: dict[str, Callable[..., Any]]) -> None:
     seen: list[Path] = []
 
-    def service(source: Path) -> BaseModel:
+    def service(source: Path) -> BaseModel | str:
         seen.append(source)
         return ANSWERS["migrate"]
 
@@ -172,6 +177,25 @@ def test_migrate_hands_over_the_views_beside_it(served: dict[str, Callable[..., 
     load(FUNCTIONS["migrate"]).handler({}, Context())
 
     assert seen == [ROOT / "functions" / "migrate" / "source"]
+
+
+def test_a_button_is_understood_with_all_that_cloudwatch_tells_besides(
+    served: dict[str, Callable[..., Any]],
+) -> None:
+    seen: list[OperateEvent] = []
+
+    def service(asked: OperateEvent) -> OperateAnswer:
+        seen.append(asked)
+        return OperateAnswer(ok=True)
+
+    served["operate"] = service
+    pressed = {"action": "retry", "by": "dashboard", "entity": "invoice", "code": "totals_differ"}
+    told = json.loads((ROOT / "events" / "dashboard.json").read_text())
+
+    answer = load(FUNCTIONS["operate"]).handler({**pressed, **told}, Context())
+
+    assert answer["ok"]
+    assert seen == [OperateEvent.model_validate(pressed)]
 
 
 def test_red_leaves_conclude_by_its_name(served: dict[str, Callable[..., Any]]) -> None:
@@ -241,6 +265,7 @@ def test_a_handler_is_thin_says_its_trigger_and_builds_nothing_at_import(name: s
         "billing_sync",
         "billing_sync.domain.steps",
         "billing_sync.domain.web",
+        "billing_sync.domain.widget",
         "billing_sync.observability",
     }
     built = [node for node in module.body if isinstance(node, ast.Expr | ast.With | ast.For)]

@@ -5,6 +5,21 @@ seconds (already divided by TimeScale).
 """
 
 from billing_sync.ports.clock import Clock
+from billing_sync.ports.dashboard import (
+    BackfillNow,
+    Cause,
+    CauseGroup,
+    DashboardData,
+    DashboardPage,
+    DashboardReading,
+    DashboardTables,
+    EntityRow,
+    Fact,
+    OrganisationNow,
+    Progress,
+    StateCount,
+    Verdict,
+)
 from billing_sync.ports.governor import Permit, Priority, Quota, QuotaView
 from billing_sync.ports.operations import Confirmations, Operations
 from billing_sync.ports.preflight import (
@@ -55,12 +70,21 @@ from billing_sync.ports.zoho import BillingApi, Organisations, Page
 
 __all__ = [
     "AccessToken",
+    "BackfillNow",
     "BillingApi",
     "CanaryState",
+    "Cause",
+    "CauseGroup",
     "Claim",
     "Clock",
     "Confirmations",
+    "DashboardData",
+    "DashboardPage",
+    "DashboardReading",
+    "DashboardTables",
+    "EntityRow",
     "Executions",
+    "Fact",
     "Intent",
     "LogEntry",
     "MintLease",
@@ -69,6 +93,7 @@ __all__ = [
     "NotClaimed",
     "Operations",
     "OrganisationFacts",
+    "OrganisationNow",
     "OrganisationReads",
     "Organisations",
     "Owed",
@@ -77,6 +102,7 @@ __all__ = [
     "PlanRow",
     "Planned",
     "Priority",
+    "Progress",
     "Quota",
     "QuotaView",
     "RecordKey",
@@ -96,6 +122,7 @@ __all__ = [
     "Source",
     "SourceCheck",
     "SourceReport",
+    "StateCount",
     "StatusColumns",
     "SyncRecords",
     "TablesReport",
@@ -104,6 +131,7 @@ __all__ = [
     "TokenState",
     "TokenStore",
     "Tokens",
+    "Verdict",
     "Verification",
     "Write",
 ]
