@@ -1,4 +1,4 @@
-"""Read Zoho's customers into our tables, some pages at a time.
+"""Read Zoho's lists into our tables, some pages at a time: customers, subscriptions, invoices.
 
 Trigger: the state ``Snapshot`` of the backfill, in a loop.
 """
