@@ -19,10 +19,9 @@ from ops.cli.answers import Status, Story, read_answer
 from ops.cli.aws import AwsStack
 from ops.cli.session import FINE, INTERRUPTED, RED
 from ops.demo import report, scenario
-from ops.demo.books import pass_until, read_books
+from ops.demo.books import read_books
 from ops.demo.command import Command
 from ops.demo.display import Display
-from ops.demo.load import write_passed
 from ops.demo.mishaps import (
     ANSWER_LOST_OF,
     DRAFT_LOST,
@@ -30,15 +29,15 @@ from ops.demo.mishaps import (
     PAYMENT_LOST,
     Mishaps,
 )
+from ops.demo.months import let_two_months_pass
 from ops.demo.old_way import run_old_way
 from ops.demo.reckoning import Application, read_application
 from ops.demo.verdict import Evidence, RunEnd, calls_per_entity, figures, judge
-from ops.demo.zoho_page import pay_on_zohos_page
 from ops.fake_zoho import FakeZohoControl
 from ops.local_stack.interruptions import Interrupted, interruptible
-from ops.local_stack.postgres import APPLICATION_ROLE, SUPERUSER
+from ops.local_stack.postgres import SUPERUSER
 from ops.local_stack.processes import ProcessIdentity, StackError, project_root
-from ops.local_stack.stack import LocalStack, new_run_directory, set_calendar
+from ops.local_stack.stack import LocalStack, new_run_directory
 
 REPORTS: Final = project_root() / "build" / "demo"
 
@@ -151,7 +150,8 @@ class _Demo:
                 self._expect("the second run", FINE, "backfill", "--apply", "--yes")
                 second = self._run_end()
             with self._display.stage("Two months pass, here and in Zoho"):
-                self._let_months_pass(zoho)
+                passed = let_two_months_pass(self._stack.state, zoho, self._books)
+                self._display.say(str(passed))
             with self._display.stage("Run again: link what Zoho raised, and send the rest"):
                 self._expect("the third run", FINE, "backfill", "--apply", "--yes")
                 third = self._run_end()
@@ -171,24 +171,6 @@ class _Demo:
                 application=self._application(),
                 calls=calls_per_entity(zoho.log(), after),
             )
-
-    def _let_months_pass(self, zoho: FakeZohoControl) -> None:
-        """Move both calendars; write what the application and Zoho's own page did meanwhile."""
-        until = scenario.last_day(self._books.today)
-        raised_before = len(zoho.state().invoices)
-        set_calendar(self._stack.state, until)
-        raised = len(zoho.state().invoices) - raised_before
-        passed = pass_until(self._books, until)
-        with self._stack.database.connect(APPLICATION_ROLE) as connection:
-            write_passed(connection, self._books, passed)
-        on_the_page = pay_on_zohos_page(zoho, passed)
-        self._display.say(
-            f"It is {until:%-d %B %Y}. Zoho raised {raised} invoices by itself, and took"
-            f" {on_the_page} payments on its own page. The application wrote"
-            f" {len(passed.invoices)} recurring invoices, one of them for a period to come, and"
-            f" {len(passed.payments)} payments. A promotion ended, a service was cancelled, a bank"
-            " took a debit order back, and an invoice was voided."
-        )
 
     def _show_what_is_there(self, by_hand: Sequence[dict[str, Any]]) -> None:
         with self._stack.database.connect(SUPERUSER) as connection:

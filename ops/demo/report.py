@@ -71,10 +71,13 @@ def entities_table(figures: dict[str, Any]) -> Table:
 
 
 def calls_table(calls: CallsPerEntity) -> Table:
-    """Show what each kind of record cost: a payment's look at its invoices counts as theirs."""
+    """Show what each kind of record cost; a payment's look at its invoices counts as theirs.
+
+    Of the records only those that we wrote are counted, of the pages those of lists.
+    """
     table = Table(title="Calls to Zoho, all runs", title_justify="left")
     table.add_column("About")
-    for words in ("made or changed", "writes", "for each", "reads by id", "pages of lists"):
+    for words in ("records", "writes", "each", "reads by id", "pages"):
         table.add_column(words, justify="right")
     for name, one in calls.items():
         each = f"{one.writes / one.records:.1f}" if one.records else ""
@@ -120,6 +123,25 @@ def as_markdown(
         "| | |",
         "|---|---:|",
         *(f"| {words} | {figures[name]} |" for name, words in _FIGURES.items()),
+        "",
+        "## The records",
+        "",
+        "| | rows | in step | skipped | waiting | here | in Zoho |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+        *(
+            f"| {name} | {one['total']} | {one['in_step']} | {one['skipped']} | {one['waiting']} |"
+            f" {one['local_amount']} | {one['zoho_amount']} |"
+            for name, one in figures["entities"].items()
+        ),
+        "",
+        "## Calls to Zoho, all runs",
+        "",
+        "| | records that we wrote | writes | reads by id | pages of lists |",
+        "|---|---:|---:|---:|---:|",
+        *(
+            f"| {name} | {one['records']} | {one['writes']} | {one['reads']} | {one['pages']} |"
+            for name, one in figures["calls_per_record"].items()
+        ),
         "",
         "## The runs",
         "",

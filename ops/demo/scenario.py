@@ -36,18 +36,18 @@ LOOKS_ALIKE_EMAIL: Final = "anton@newgate-medical.example"
 
 UNKNOWN_HERE: Final = "CT-2025-00099"
 
-CALLS_PER_MINUTE: Final = 25
+CALLS_PER_MINUTE: Final = 28
 
 # How many of the protocol's seconds pass in a real one. The larger, the shorter are the waits, and
-# the shorter lives an access token: 3600 / 20 = 180 s, renewed 15 s before its end. The demo must
+# the shorter lives an access token: 3600 / 24 = 150 s, renewed 12.5 s before its end. The demo must
 # do with one.
-TIME_SCALE: Final = 20
+TIME_SCALE: Final = 24
 
-# Zoho's limits are ours: one call too many, at any moment, would be answered 429. At 25 calls a
-# minute the next call is 2.4 s away, which is longer than a Lambda sleeps (2 s): the state machine
+# Zoho's limits are ours: one call too many, at any moment, would be answered 429. At 28 calls a
+# minute the next call is 2.1 s away, which is longer than a Lambda sleeps (2 s): the state machine
 # waits. The HTTP deadline and the send window are real seconds, whatever the scale; with the proof
 # delay (unscaled, and longer than the index lags) they make a lost answer's proof due after
-# 2 + 2 + 60 / 20 = 7 s. What falls due within a quarter of an hour is waited for at the end of a
+# 2 + 2 + 60 / 24 = 6.5 s. What falls due within a quarter of an hour is waited for at the end of a
 # run; an invoice that Zoho has not raised is looked for again after an hour.
 PARAMETERS: Final[dict[str, str | int | float]] = {
     "ZohoWrites": "on",

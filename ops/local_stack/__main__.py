@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.demo import scenario
+from ops.demo.books import read_books
 from ops.demo.display import Steps
+from ops.demo.months import let_two_months_pass
 from ops.fake_zoho import FakeZohoControl
 from ops.fake_zoho.faults import FAULTS
 from ops.local_stack.interruptions import Interrupted
@@ -23,12 +25,12 @@ from ops.local_stack.state import StackState, end_abandoned
 LOCAL = project_root() / "build" / "local"
 
 _MENU: Final = """
-The application's database, fake Zoho and local AWS are up, with the demo's customers. Every line
-below can be copied as it stands, after:
+The application's database, fake Zoho and local AWS are up, with the demo's customers and their
+books. Every line below can be copied as it stands, after:
 
   . .venv/bin/activate
 
-Send the customers: red at first, since customer 7 needs a person
+Send all of it: red at first, since customer 7 needs a person
   billing-sync preflight
   billing-sync confirm notifications_off excess_payments_off prices_inclusive \\
     tax_rounding_per_line display_names_may_repeat --by me
@@ -38,12 +40,16 @@ Send the customers: red at first, since customer 7 needs a person
   billing-sync link customer CT-2025-00009 {candidate} --by me
   billing-sync backfill --apply
 
-Change her phone, and see one update
+Let two months pass, in which Zoho raises invoices by itself; see them linked, and the rest sent
+  python -m ops.local_stack months
+  billing-sync backfill --apply
+
+Change a phone, and see one update
   python -m ops.local_stack sql "UPDATE customers SET phone = '+27215550001' \\
     WHERE account_number = 'CT-2025-00014'"
   billing-sync backfill --apply
 
-Give Zoho a bad day: one of these, then change her phone again (another number), run the backfill
+Give Zoho a bad day: one of these, then change that phone again (another number), run the backfill
 again, and see it heal
   python -m ops.local_stack fault answer_lost update_customer
   python -m ops.local_stack fault throttled update_customer
@@ -74,6 +80,8 @@ def main() -> int:
                 return _fault(console, arguments.kind, arguments.operation)
             case "sides":
                 return _sides(console)
+            case "months":
+                return _months(console)
             case _:
                 return _sql(console, arguments.statement)
     except Interrupted as interruption:
@@ -93,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     fault = actions.add_parser("fault", help="let something go wrong in fake Zoho, once")
     fault.add_argument("kind", help="answer_lost, throttled, dead_token, refuse_token, ...")
     fault.add_argument("operation", nargs="?", help="such as update_customer; any, if not given")
+    actions.add_parser("months", help="let two months pass, here and in Zoho, once")
     actions.add_parser("sides", help="show the application's customers beside Zoho's")
     return parser
 
@@ -179,6 +188,20 @@ def _sides(console: Console) -> int:
     for zoho_id, found in there.items():
         table.add_row(found["display_name"], "not here", "", zoho_id, found["phone"])
     console.print(table)
+    return 0
+
+
+def _months(console: Console) -> int:
+    state = _state()
+    today = state.today
+    if today is None or state.months_passed:
+        raise StackError("The two months have passed already.")
+    # Half of them cannot be written: what fails is not tried again on top of it.
+    state.months_passed = True
+    state.save()
+    with FakeZohoControl(_zoho_url()) as zoho:
+        passed = let_two_months_pass(state, zoho, read_books(today))
+    console.print(str(passed), markup=False, soft_wrap=True)
     return 0
 
 

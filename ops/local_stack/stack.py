@@ -92,6 +92,7 @@ class LocalStack:
             stack_name=self.options.stack_name,
             time_scale=self.options.time_scale,
             owner=ProcessIdentity.of("owner", os.getpid()),
+            today=self.options.today,
         )
         self._progress = progress
         self._parts = ExitStack()

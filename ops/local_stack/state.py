@@ -1,6 +1,7 @@
 """What a running local stack consists of, in a file: how others find it, and how it is ended."""
 
 import shutil
+from datetime import date
 from pathlib import Path
 from typing import Final, Self
 
@@ -43,6 +44,9 @@ class StackState(BaseModel):
     postgres: PostgresState | None = None
     zoho: ZohoState | None = None
     endpoint_url: str | None = None
+    # The demo's day as of which the application's books are; None: it has none.
+    today: date | None = None
+    months_passed: bool = False
     outputs: dict[str, str] = {}
 
     @property

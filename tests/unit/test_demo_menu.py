@@ -53,4 +53,4 @@ def test_every_action_of_the_local_stack_is_one() -> None:
         for line in commands("python -m ops.local_stack ")
     ]
 
-    assert set(asked) == {"sql", "fault", "sides"}
+    assert set(asked) == {"sql", "fault", "sides", "months"}

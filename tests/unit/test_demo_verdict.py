@@ -594,4 +594,6 @@ def test_the_report_is_written_for_people_and_for_programs(
     text = people.read_text(encoding="utf-8")
     assert text.startswith("# The demo: 1 of the conditions does not hold\n")
     assert "| ✗ | pigs fly | none did |" in text
+    assert "| invoices | 3 | 2 | 0 | 1 | 0.00 | 0.00 |" in text
+    assert "| invoices | 1 | 2 | 1 | 1 |" in text
     assert sorted(path.name for path in people.parent.iterdir()) == ["report.json", "report.md"]
