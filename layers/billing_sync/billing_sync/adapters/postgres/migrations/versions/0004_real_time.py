@@ -25,7 +25,7 @@ ALTER TABLE billing_sync.organisations
 
 RECORDS: Final = """
 ALTER TABLE billing_sync.records
-    ADD COLUMN live_since timestamptz    -- the newest signal of trigger or sweep; NULL: history
+    ADD COLUMN live_since timestamptz    -- since when what came in real time waits; NULL: history
 """
 
 # The sweep looks every minute for what is live and not at rest: mostly nothing, however many
@@ -38,7 +38,7 @@ CREATE INDEX records_live_due ON billing_sync.records (organisation_id, live_sin
 
 PAUSED: Final = """
 CREATE INDEX records_paused ON billing_sync.records (organisation_id)
-    WHERE code = 'paused' AND state IN ('retrying', 'in_doubt')
+    WHERE code = 'writes_paused' AND state IN ('retrying', 'in_doubt')
 """
 
 
