@@ -196,11 +196,12 @@ def _months(console: Console) -> int:
     today = state.today
     if today is None or state.months_passed:
         raise StackError("The two months have passed already.")
-    # Half of them cannot be written: what fails is not tried again on top of it.
+    with FakeZohoControl(_zoho_url()) as zoho:
+        if not zoho.state().subscriptions:
+            raise StackError("Zoho has nothing to bill yet: send all of it first.")
+        passed = let_two_months_pass(state, zoho, read_books(today))
     state.months_passed = True
     state.save()
-    with FakeZohoControl(_zoho_url()) as zoho:
-        passed = let_two_months_pass(state, zoho, read_books(today))
     console.print(str(passed), markup=False, soft_wrap=True)
     return 0
 
