@@ -21,6 +21,7 @@ from billing_sync.domain.steps import (
 from ops.cli import asked as read
 from ops.cli import render
 from ops.cli.answers import PlanSummary, RunStatus, Status, Story, Verdict, read_answer
+from ops.cli.dashboard import serve
 from ops.cli.follow import Follow
 from ops.cli.session import FINE, INTERRUPTED, RED, By, Session, command, who
 from ops.cli.stack import Execution, StackFault
@@ -230,6 +231,18 @@ def status(
         # Its execution failed or was stopped in the console; nobody was left to write that down.
         session.say(f"No execution runs any more for {run.run_id}. {_BROKEN_OFF}", style="yellow")
     return RED if now_is.red else FINE
+
+
+@app.command(short_help="Show the dashboard as a page on this machine.")
+@command
+def dashboard(
+    session: Session,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Where to listen; 0 takes a free port.")
+    ] = 0,
+) -> int:
+    """Show what the CloudWatch dashboard shows, as a page for this machine alone, until Ctrl-C."""
+    return serve(session, port)
 
 
 # ------------------------------------------------------------------------------------- records

@@ -91,6 +91,18 @@ class AwsStack:
         payload = request.model_dump(mode="json", exclude_unset=True)
         return self._invoke("OperateFunctionName", payload)
 
+    @property
+    def operate_function(self) -> str:
+        """Read its name from the stack's outputs."""
+        return self._output("OperateFunctionName")
+
+    def dashboard(self, event: Mapping[str, Any]) -> str:
+        """Invoke the function `dashboard`."""
+        answer = self._answer("DashboardFunctionName", event)
+        if not isinstance(answer, str):
+            raise StackFault("UnknownAnswer", "The function dashboard answered with no HTML.")
+        return answer
+
     def preflight(self, asked: BackfillInput) -> dict[str, Any]:
         """Invoke the function `preflight` to check only."""
         event = PreflightEvent(input=_input(asked), check_only=True)
@@ -146,12 +158,16 @@ class AwsStack:
             yield from found["Body"].iter_chunks()
 
     def _invoke(self, output: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = self._answer(output, payload)
+        return answer
+
+    def _answer(self, output: str, payload: Mapping[str, Any]) -> Any:
         function = self._output(output)
         with _faults():
             answer = self._functions.invoke(
                 FunctionName=function, Payload=json.dumps(payload).encode()
             )
-            body: dict[str, Any] = json.loads(answer["Payload"].read())
+            body = json.loads(answer["Payload"].read())
         if answer.get("FunctionError"):
             raise StackFault(
                 "FunctionFailed",

@@ -1,6 +1,6 @@
 """What the command asks of a deployed stack."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -51,6 +51,13 @@ class Stack(Protocol):
 
     def operate(self, request: OperateEvent) -> dict[str, Any]:
         """Ask the function `operate`; its answer as it came."""
+
+    @property
+    def operate_function(self) -> str:
+        """Name the function `operate`, as its ARN ends."""
+
+    def dashboard(self, event: Mapping[str, Any]) -> str:
+        """Ask the function `dashboard` as CloudWatch does; the widget's HTML."""
 
     def preflight(self, asked: BackfillInput) -> dict[str, Any]:
         """Check without starting anything."""

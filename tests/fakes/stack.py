@@ -1,7 +1,7 @@
 """A stack in memory: answers what it was told to, and remembers what it was asked."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -146,6 +146,8 @@ class FakeStack:
         self.started: list[tuple[str, BackfillInput]] = []
         self.label = "billing-sync (nowhere)"
         self.poll_seconds = 0.0
+        self.operate_function = "billing-sync-operate"
+        self.widget: str | StackFault = "<p>All in step</p>"
 
     def operate(self, request: OperateEvent) -> dict[str, Any]:
         """Answer as told; `ok` where nothing was told."""
@@ -159,6 +161,13 @@ class FakeStack:
         if self.started and answer["run"] and answer["run"]["run_id"].startswith("customers-"):
             return answer | {"run": answer["run"] | {"run_id": self.started[-1][0]}}
         return answer
+
+    def dashboard(self, event: Mapping[str, Any]) -> str:
+        """Give the widget."""
+        self.asked.append({"dashboard": event})
+        if isinstance(self.widget, StackFault):
+            raise self.widget
+        return self.widget
 
     def preflight(self, asked: BackfillInput) -> dict[str, Any]:
         """Answer the findings."""
