@@ -1,9 +1,10 @@
 """Four phases over the demo's books: plan, apply, verify and report, without local AWS."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -24,7 +25,7 @@ from tests.world import ORGANISATION, World, world
 
 @pytest.fixture
 def books(database: Database) -> Books:
-    made = read_books(scenario.demo_day(date(2026, 11, 10)))
+    made = read_books(scenario.demo_day(datetime.now(UTC).date()))
     with database.connect(APPLICATION_ROLE) as connection:
         load_books(connection, made)
     return made
@@ -202,7 +203,9 @@ def test_what_was_altered_in_zoho_since_is_found_and_said(both: World) -> None:
     assert {"gone_in_zoho", "debtors_differ"} <= codes
 
 
-def test_a_list_that_lags_behind_the_runs_own_payments_raises_no_alarm(both: World) -> None:
+def test_a_list_that_lags_behind_the_runs_own_payments_raises_no_alarm(
+    both: World, books: Books
+) -> None:
     first_run(both)
     both.zoho.control.switch(index_lag_seconds=100_000)
     [unpaid] = both.sql(
@@ -218,7 +221,7 @@ def test_a_list_that_lags_behind_the_runs_own_payments_raises_no_alarm(both: Wor
         payment_method="eft",
         amount=unpaid.total_amount,
         status="completed",
-        completed_at=at_noon(scenario.demo_day(date(2026, 11, 10))),
+        completed_at=at_noon(books.today),
     )
 
     report = apply(both, "second", only={"accounts": [ONE_CUSTOMER]})
@@ -272,3 +275,56 @@ def test_a_changed_package_is_updated_with_the_first_service_that_needs_it(both:
     assert {one["name"] for one in both.zoho.control.state().plans} == {"Renamed"}
     # What Zoho keeps for the end of the term is what our books say.
     assert (report["colour"], report["difference"]) == ("green", "0.00")
+
+
+def test_prices_that_an_exclusive_organisation_cannot_express_fail_with_both_figures(
+    both: World,
+) -> None:
+    exclusive = both.container(PRICES_IN_ZOHO="exclusive")
+    exclusive.run_files, exclusive.executions = both.worker.run_files, both.worker.executions
+    both.worker = exclusive
+    begin(both.worker, "plan", phases=["subscriptions"])
+    drive(both, "plan", "snapshot")
+
+    drive(both, "plan", "plan")
+
+    failing = [line for line in plan_of(both, "plan") if line["action"] == "fail"]
+    assert failing
+    for line in failing:
+        # Our price, tax included, and what Zoho would make of its nearest net one.
+        assert len(set(re.findall(r"[0-9]+\.[0-9]{2}", line["reason"]))) >= 2, line["reason"]
+    codes = {each.code for each in both.worker.runs.findings("plan")}
+    assert "unsendable_subscriptions" in codes
+
+
+def test_what_is_out_of_step_with_money_in_it_is_found_with_what_it_is_worth(
+    both: World, books: Books
+) -> None:
+    first_run(both)
+    yesterday = at_noon(books.today - timedelta(days=1))
+    customer_id = both.customer_id(ONE_CUSTOMER)
+    both.change("customer_services", 1, status="cancelled", cancelled_at=yesterday)
+    without = both.insert(
+        "customer_services",
+        customer_id=customer_id,
+        package_id=1,
+        monthly_price=Decimal("459.00"),
+        status="active",
+        activation_date=books.today,
+        billing_day=1,
+    )
+    both.sql(
+        "UPDATE customer_invoices SET amount_paid = total_amount, status = 'paid'"
+        " WHERE invoice_number = 'CTI-00039'"
+    )
+
+    sides = both.worker.compare_books(Only(accounts=(ONE_CUSTOMER,)))
+
+    found = {(each.code, each.record): each.amount for each in sides.discrepancies}
+    assert found[Code.SERVICE_WITHOUT_SUBSCRIPTION, without] == Decimal("459.00")
+    [paid] = both.sql("SELECT * FROM customer_invoices WHERE invoice_number = 'CTI-00039'")
+    assert found[Code.PAID_HERE_OPEN_THERE, str(paid.id)] == paid.total_amount
+    assert found[Code.PAID_WITHOUT_PAYMENTS, str(paid.id)] == paid.total_amount
+    assert sum(code is Code.SUBSCRIPTION_WITHOUT_SERVICE for code, _ in found) == 1
+    [debtor] = sides.debtors
+    assert debtor.owed_there - debtor.owed_here == paid.total_amount
