@@ -31,7 +31,7 @@ from billing_sync.ports import (
 )
 from billing_sync.services.backfill.books import BothSides, CompareBooks
 from billing_sync.services.backfill.loop import SPARE_SECONDS, Loop, TimeLeft
-from billing_sync.services.backfill.plan import ROWS_AT_ONCE
+from billing_sync.services.backfill.plan import BOOKS_SECONDS, ROWS_AT_ONCE
 from billing_sync.services.backfill.snapshot import WALKING, WalkLists, away
 from billing_sync.services.customers import read_source
 from billing_sync.services.money_rules import OrganisationMoney
@@ -109,6 +109,8 @@ class Verify:
         try:
             if not self._compare(run, cursor.removeprefix(COMPARING), time_left):
                 return StepAnswer(next=Next.AGAIN)
+            if time_left() < BOOKS_SECONDS:
+                return StepAnswer(next=Next.AGAIN, why="The books are compared in the next loop.")
             findings = list(self._findings(run))
         except NotNow as refusal:
             return self._loop.wait(run.run_id, refusal)
