@@ -23,6 +23,11 @@ TEST_ACCOUNTS: Final = ("CT-2025-00001", "CT-2025-00003")
 RENEWALS: Final = 2
 """How many months the calendar passes."""
 
+SKIPPED: Final = {"customers": 2, "subscriptions": 4, "invoices": 7, "payments": 6}
+"""What is not to be sent: test accounts with all that is theirs, a service that is pending, one
+suspended and one cancelled before they had a subscription; invoices that are a draft, of no amount,
+void or cancelled before they were sent; payments that are pending, failed, or taken back before."""
+
 WAITING: Final = 1
 """Invoices that the application wrote ahead: Zoho raises them in two days."""
 

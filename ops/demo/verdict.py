@@ -193,10 +193,11 @@ def _all_in_step(told: dict[str, Any]) -> Condition:
         one["in_step"] + one["skipped"] + one["waiting"] == one["total"] and one["in_step"] > 0
         for one in entities.values()
     )
+    skipped = {name: one["skipped"] for name, one in entities.items()}
     left = [f"{told[state]} {state}" for state in _OUT_OF_STEP if told.get(state)]
     return Condition(
         "every record is in step, rightly skipped, or waits for Zoho",
-        whole and not left,
+        whole and not left and skipped == scenario.SKIPPED,
         "; ".join(
             (
                 *(
@@ -266,10 +267,13 @@ def _days(reckoning: Reckoning) -> Condition:
 def _waiting(evidence: Evidence) -> Condition:
     waiting = sorted(evidence.application.waiting)
     kinds = {entity for entity, _ in waiting}
+    numbers = {
+        ("invoice", str(one["id"])): one["invoice_number"] for one in evidence.application.invoices
+    }
     return Condition(
         "only the invoice that Zoho has not raised yet waits",
         len(waiting) == scenario.WAITING and kinds == {"invoice"},
-        ", ".join(f"{entity} {id_}" for entity, id_ in waiting) or "none",
+        ", ".join(numbers.get(record, " ".join(record)) for record in waiting) or "none",
     )
 
 

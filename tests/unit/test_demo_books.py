@@ -162,6 +162,28 @@ def test_of_a_renewals_payments_some_are_taken_by_zoho_and_some_together(passed:
     assert [len(one.shares) for one in passed.payments if one.shares] == [2, 2]
 
 
+def test_what_is_not_to_be_sent_is_what_the_verdict_counts(books: Books, passed: Passed) -> None:
+    tests = set(scenario.TEST_ACCOUNTS)
+    invoices = [*books.invoices, *passed.invoices]
+    payments = [*books.payments, *passed.payments]
+
+    assert scenario.SKIPPED == {
+        "customers": len(tests),
+        "subscriptions": sum(
+            one.status != "active" or one.account_number in tests for one in books.services
+        ),
+        "invoices": sum(
+            one.status in {"draft", "cancelled", "voided"}
+            or one.totals.total == 0
+            or one.account_number in tests
+            for one in invoices
+        ),
+        "payments": sum(
+            one.status != "completed" or one.account_number in tests for one in payments
+        ),
+    }
+
+
 def test_numbers_go_on_where_the_books_end(books: Books, passed: Passed) -> None:
     numbers = [one.number for one in (*books.invoices, *passed.invoices)]
     transactions = [one.transaction_id for one in (*books.payments, *passed.payments)]

@@ -51,9 +51,9 @@ FINAL: dict[str, Any] = {
     "waiting": 1,
     "entities": {
         "customers": entity(15, skipped=2),
-        "subscriptions": entity(1),
-        "invoices": entity(3, waiting=1),
-        "payments": entity(1),
+        "subscriptions": entity(5, skipped=4),
+        "invoices": entity(10, skipped=7, waiting=1),
+        "payments": entity(7, skipped=6),
     },
     "difference": "0.00",
     "tax_difference": "0.00",
@@ -505,7 +505,15 @@ def test_a_difference_that_the_run_reports_breaks_the_promise(
     ]
 
 
-@pytest.mark.parametrize("told", [{"failed": 1}, {"entities": {"payments": entity(0)}}])
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"failed": 1},
+        {"entities": {"payments": entity(0)}},
+        {"entities": {"payments": entity(7, skipped=5)}},
+        {"entities": {"payments": entity(8, skipped=6) | {"in_step": 1}}},
+    ],
+)
 def test_what_is_left_over_breaks_the_promise(evidence: Evidence, told: dict[str, Any]) -> None:
     entities = FINAL["entities"] | told.get("entities", {})
     third = replace(evidence.third, report=evidence.third.report | told | {"entities": entities})
@@ -594,6 +602,6 @@ def test_the_report_is_written_for_people_and_for_programs(
     text = people.read_text(encoding="utf-8")
     assert text.startswith("# The demo: 1 of the conditions does not hold\n")
     assert "| ✗ | pigs fly | none did |" in text
-    assert "| invoices | 3 | 2 | 0 | 1 | 0.00 | 0.00 |" in text
+    assert "| invoices | 10 | 2 | 7 | 1 | 0.00 | 0.00 |" in text
     assert "| invoices | 1 | 2 | 1 | 1 |" in text
     assert sorted(path.name for path in people.parent.iterdir()) == ["report.json", "report.md"]
