@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -229,5 +230,11 @@ def dashboard(
         cast("Runs", runs),
         cast("Quota", SimpleNamespace(view=view)),
         cast("Verification", SimpleNamespace(token_facts=lambda: token)),
-        JinjaPage(OPERATE),
+        _page(),
     )
+
+
+@cache
+def _page() -> JinjaPage:
+    """Read the template once, as a warm function does."""
+    return JinjaPage(OPERATE)
