@@ -97,6 +97,11 @@ check: lint types template ## Everything that CI checks besides the tests
 test: install ## Run all tests in one process; PYTEST_ARGS is passed on
 	@$(PYTHON) -m pytest $(PYTEST_ARGS)
 
+# `make test` draws a thousand requests.
+.PHONY: fuzz
+fuzz: $(DEV) ## Knock at the webhooks' door in twenty thousand ways
+	@HYPOTHESIS_PROFILE=nightly $(PYTHON) -m pytest tests/unit/test_webhook_fuzz.py $(PYTEST_ARGS)
+
 # Not a part of `make test`, which plays one short round only (tests/faults/test_campaign.py).
 .PHONY: campaign
 campaign: $(DEV) ## Play random rounds of faults and kills: CAMPAIGN_MINUTES=10 SEED=.. ROUND=..
