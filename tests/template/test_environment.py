@@ -5,7 +5,7 @@ import pytest
 from billing_sync.config import SyncSettings
 from billing_sync.domain.ownership import RecurringInvoicesOwner
 from billing_sync.domain.tax import Prices, Rounding
-from tests.template.translation import Json
+from tests.template.translation import HANDLERS, Json
 
 ALL = {"LOG_LEVEL", "POWERTOOLS_SERVICE_NAME", "ORGANISATION_ID", "TIME_SCALE"}
 DATABASE = {"DATABASE_SECRET_ARN"}
@@ -42,6 +42,12 @@ SYNC = {
     "INVOICE_DUE_AFTER_DAYS",
 }
 STORAGE = {"RUNS_BUCKET"}
+DOOR = {
+    "WEBHOOK_SECRET_ARN",
+    "WEBHOOK_TOLERANCE_SECONDS",
+    "WEBHOOK_LARGEST_BODY_BYTES",
+    *(f"QUEUE_URL_{trigger.replace('-', '_').upper()}" for trigger in HANDLERS),
+}
 
 ENVIRONMENT = {
     "Preflight": ALL | DATABASE | ZOHO | SYNC | STORAGE,
@@ -53,6 +59,9 @@ ENVIRONMENT = {
     "Conclude": ALL | DATABASE,
     "Operate": ALL | DATABASE | SYNC,
     "Migrate": ALL | {"DATABASE_OWNER_SECRET_ARN", "FUNCTIONS_ROLE"},
+    "Webhook": ALL | DOOR,
+    **dict.fromkeys([*HANDLERS.values(), "Sweep"], ALL | DATABASE | ZOHO | SYNC),
+    "Dashboard": ALL | DATABASE | {"OPERATE_FUNCTION_ARN"},
 }
 VALUES = {
     "LOG_LEVEL": "INFO",
@@ -62,6 +71,15 @@ VALUES = {
     "ZOHO_SECRET_ARN": {"Fn::GetAtt": ["ZohoCredentialsSecret", "Id"]},
     "ZOHO_TOKEN_SECRET_ARN": {"Fn::GetAtt": ["ZohoTokenSecret", "Id"]},
     "RUNS_BUCKET": {"Ref": "RunsBucket"},
+    "OPERATE_FUNCTION_ARN": {"Fn::GetAtt": ["OperateFunction", "Arn"]},
+    "WEBHOOK_SECRET_ARN": {"Fn::GetAtt": ["WebhookSecret", "Id"]},
+    # A sender's clock is trusted no further, and no event is as large: nobody's to choose.
+    "WEBHOOK_TOLERANCE_SECONDS": 300,
+    "WEBHOOK_LARGEST_BODY_BYTES": 131072,
+    **{
+        f"QUEUE_URL_{trigger.replace('-', '_').upper()}": {"Ref": f"{name}Queue"}
+        for trigger, name in HANDLERS.items()
+    },
 }
 DEFAULTS = {
     "ZohoDataCentre": "com",
@@ -99,6 +117,10 @@ DEFAULTS = {
     "LinkDaysBefore": 3,
     "LinkDaysAfter": 10,
     "InvoiceDueAfterDays": 3,
+    "WebhookCallsPerSecond": 20,
+    "WebhookBurst": 100,
+    "ApiLogs": "make_role",
+    "SweepSchedule": "ENABLED",
     "FunctionsRole": "billing_sync_functions",
     "LogRetentionDays": 30,
     "AlarmEmail": "",
@@ -110,6 +132,7 @@ DEFAULTS = {
 ENVIRONMENT_HOLDS = 4096
 """Bytes of all variables of a function, names and values together (Lambda's quota)."""
 LONGEST_ARN = 170
+LONGEST_QUEUE_URL = 140
 LONGEST_VALUE = 64
 """Of a parameter that says nothing of its length: a URL, a template, a word."""
 
@@ -195,6 +218,8 @@ def test_the_longest_tables_fit_into_a_functions_environment(
         match value:
             case {"Ref": "RunsBucket"}:
                 return 63
+            case {"Ref": str(queue)} if queue.endswith("Queue"):
+                return LONGEST_QUEUE_URL
             case {"Ref": str(parameter)}:
                 declared = parameters[parameter]
                 return int(

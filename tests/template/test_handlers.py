@@ -9,6 +9,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
 from pydantic import BaseModel
 
 from billing_sync import bootstrap
@@ -24,7 +25,9 @@ from billing_sync.domain.steps import (
     StepAnswer,
     StepEvent,
 )
-from tests.template.translation import ROOT, Json
+from billing_sync.domain.triggers import Trigger, WakeUp
+from billing_sync.domain.web import WebAnswer
+from tests.template.translation import HANDLERS, ROOT, Json
 
 FUNCTIONS = {path.parent.name: path for path in sorted((ROOT / "functions").rglob("app.py"))}
 EVENTS = sorted((ROOT / "events").rglob("*.json"))
@@ -33,15 +36,21 @@ MODELS: dict[str, type[BaseModel]] = {
     "operate": OperateEvent,
     **dict.fromkeys(("snapshot", "plan", "sync_batch", "verify", "report", "conclude"), StepEvent),
 }
-ANSWERS: dict[str, BaseModel | str] = {
+ANSWERS: dict[str, object] = {
     "dashboard": "<p>All in step</p>",
     "preflight": PreflightAnswer(next="go", run_id="a-run"),
     "operate": OperateAnswer(ok=True),
     "migrate": MigrateAnswer(revision="0001", views=("customers",)),
     "conclude": StepAnswer(next=Next.DONE),
+    "webhook": WebAnswer.of(202, {"accepted": True}),
+    "sweep": {"due": 0},
+    # Nothing comes back.
+    **{trigger.replace("-", "_"): {"batchItemFailures": []} for trigger in HANDLERS},
 }
 # The steps that loop and must answer before Lambda ends them.
 TIMED = {"snapshot", "plan", "sync_batch", "verify"}
+# What takes messages from a queue: one service for all four.
+WOKEN = {trigger.replace("-", "_") for trigger in HANDLERS}
 
 
 class Context:
@@ -74,12 +83,12 @@ def event_id(event: Path) -> str:
     return str(event.relative_to(ROOT / "events").with_suffix(""))
 
 
-def answering(answer: BaseModel | str) -> Callable[..., BaseModel | str]:
+def answering(answer: object) -> Callable[..., Any]:
     return lambda *_given: answer
 
 
-def as_json(answer: BaseModel | str) -> Any:
-    return answer if isinstance(answer, str) else answer.model_dump(mode="json")
+def as_json(answer: object) -> Any:
+    return answer.model_dump(mode="json") if isinstance(answer, BaseModel) else answer
 
 
 @pytest.fixture
@@ -88,8 +97,10 @@ def served(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[..., Any]]:
     services: dict[str, Callable[..., Any]] = {
         name: answering(ANSWERS.get(name, StepAnswer(next=Next.DONE))) for name in FUNCTIONS
     }
-    for name in FUNCTIONS:
+    for name in set(FUNCTIONS) - WOKEN:
         monkeypatch.setattr(bootstrap, name, lambda name=name: services[name])
+    services["wake_up"] = answering(None)
+    monkeypatch.setattr(bootstrap, "wake_up", lambda: services["wake_up"])
     return services
 
 
@@ -165,10 +176,88 @@ def test_a_step_that_loops_is_told_how_many_seconds_are_left(
     assert seen.seconds == 299.5
 
 
+@pytest.mark.parametrize("trigger", HANDLERS)
+def test_a_handler_of_a_trigger_hands_over_each_message_as_a_wake_up(
+    trigger: str, served: dict[str, Callable[..., Any]]
+) -> None:
+    seen: list[WakeUp] = []
+    served["wake_up"] = seen.append
+    name = trigger.replace("-", "_")
+
+    load(FUNCTIONS[name]).handler(json.loads((ROOT / f"events/{name}.json").read_text()), Context())
+
+    assert seen == [
+        WakeUp(trigger=Trigger(trigger), id="4"),
+        WakeUp(trigger=Trigger(trigger), id="5"),
+    ]
+
+
+@pytest.mark.parametrize("trigger", HANDLERS)
+def test_a_trigger_s_message_that_failed_comes_back_alone(
+    trigger: str, served: dict[str, Callable[..., Any]]
+) -> None:
+    def service(wake_up: WakeUp) -> None:
+        if wake_up.id == "4":
+            raise RuntimeError("broken")
+
+    served["wake_up"] = service
+    name = trigger.replace("-", "_")
+    event = json.loads((ROOT / f"events/{name}.json").read_text())
+
+    answer = load(FUNCTIONS[name]).handler(event, Context())
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": event["Records"][0]["messageId"]}]}
+
+
+@pytest.mark.parametrize("trigger", HANDLERS)
+def test_an_invocation_of_a_trigger_fails_where_every_message_did(
+    trigger: str, served: dict[str, Callable[..., Any]]
+) -> None:
+    def service(_wake_up: WakeUp) -> None:
+        raise RuntimeError("broken")
+
+    served["wake_up"] = service
+    name = trigger.replace("-", "_")
+    event = json.loads((ROOT / f"events/{name}.json").read_text())
+    module = load(FUNCTIONS[name])
+
+    # So that the alarm on the function's errors rises.
+    with pytest.raises(BatchProcessingError):
+        module.handler(event, Context())
+
+
+@pytest.mark.usefixtures("served")
+def test_what_is_no_wake_up_at_all_comes_back_as_a_trigger_s_message_that_failed() -> None:
+    event = json.loads((ROOT / "events/payment_completed.json").read_text())
+    event["Records"][1]["body"] = '{"trigger":"payment-completed","id":"4","amount":"1.00"}'
+
+    answer = load(FUNCTIONS["payment_completed"]).handler(event, Context())
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": event["Records"][1]["messageId"]}]}
+
+
+def test_the_sweep_is_told_how_many_seconds_are_left(
+    served: dict[str, Callable[..., Any]],
+) -> None:
+    seen: list[float] = []
+
+    def service(time_left: Callable[[], float]) -> dict[str, int]:
+        seen.append(time_left())
+        return {"due": 1}
+
+    served["sweep"] = service
+
+    answer = load(FUNCTIONS["sweep"]).handler(
+        json.loads((ROOT / "events/sweep.json").read_text()), Context()
+    )
+
+    assert (seen, answer) == ([299.5], {"due": 1})
+
+
 def test_migrate_hands_over_the_views_beside_it(served: dict[str, Callable[..., Any]]) -> None:
     seen: list[Path] = []
 
-    def service(source: Path) -> BaseModel | str:
+    def service(source: Path) -> object:
         seen.append(source)
         return ANSWERS["migrate"]
 
@@ -264,6 +353,7 @@ def test_a_handler_is_thin_says_its_trigger_and_builds_nothing_at_import(name: s
     assert {part for part in imported if part.startswith("billing_sync")} <= {
         "billing_sync",
         "billing_sync.domain.steps",
+        "billing_sync.domain.triggers",
         "billing_sync.domain.web",
         "billing_sync.domain.widget",
         "billing_sync.observability",

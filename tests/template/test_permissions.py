@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.template.translation import Json
+from tests.template.translation import HANDLERS, Json
 
 type Grant = tuple[str, str]
 
@@ -32,6 +32,28 @@ GRANTS = {
     "Conclude": READ_DATABASE,
     "Operate": READ_DATABASE,
     "Migrate": {("secretsmanager:GetSecretValue", "DatabaseOwnerSecret")},
+    "Webhook": {
+        ("secretsmanager:GetSecretValue", "WebhookSecret"),
+        *(("sqs:SendMessage", f"{name}Queue") for name in HANDLERS.values()),
+    },
+    **{
+        name: READ_DATABASE
+        | ZOHO
+        | {
+            ("sqs:DeleteMessage", f"{name}Queue"),
+            ("sqs:GetQueueAttributes", f"{name}Queue"),
+            ("sqs:ReceiveMessage", f"{name}Queue"),
+        }
+        for name in HANDLERS.values()
+    },
+    "Sweep": READ_DATABASE | ZOHO,
+    "Dashboard": READ_DATABASE,
+}
+# Who assumes the roles that are no function's.
+SERVICES = {
+    "BackfillStateMachine": "states",
+    "SweepSchedule": "scheduler",
+    "ApiLogs": "apigateway",
 }
 # Actions for which AWS knows no resource: a policy can only say "*".
 WITHOUT_RESOURCE = {
@@ -68,7 +90,7 @@ def plain(resource: Any) -> str:
 
 
 def statements(role: Json) -> Iterator[Json]:
-    for policy in role["Properties"]["Policies"]:
+    for policy in role["Properties"].get("Policies", ()):
         yield from policy["PolicyDocument"]["Statement"]
 
 
@@ -100,10 +122,12 @@ def test_every_function_is_in_the_table_and_has_a_role_of_its_own(
     }
 
 
-def test_nothing_but_the_backfill_s_machine_and_the_functions_has_a_role(resources: Json) -> None:
+def test_nothing_has_a_role_but_functions_and_what_calls_them_or_writes_their_logs(
+    resources: Json,
+) -> None:
     roles = {name for name, resource in resources.items() if resource["Type"] == "AWS::IAM::Role"}
 
-    assert roles == {f"{name}Role" for name in [*GRANTS, "BackfillStateMachine"]}
+    assert roles == {f"{name}Role" for name in [*GRANTS, *SERVICES]}
     kinds = {resource["Type"] for resource in resources.values()}
     assert not {kind for kind in kinds if kind.startswith("AWS::IAM::")} - {"AWS::IAM::Role"}
 
@@ -120,7 +144,7 @@ def test_a_role_is_assumed_by_its_own_service_only(resources: Json) -> None:
     for name, resource in resources.items():
         if resource["Type"] == "AWS::IAM::Role":
             (trust,) = resource["Properties"]["AssumeRolePolicyDocument"]["Statement"]
-            service = "states" if name == "BackfillStateMachineRole" else "lambda"
+            service = SERVICES.get(name.removesuffix("Role"), "lambda")
             assert trust["Principal"] == {"Service": f"{service}.amazonaws.com"}
             assert trust["Action"] == "sts:AssumeRole"
 
@@ -137,7 +161,41 @@ def test_network_interfaces_are_granted_in_a_vpc_only(resources: Json) -> None:
         assert otherwise == {"Ref": "AWS::NoValue"}
 
 
-def test_nobody_outside_may_invoke_a_function(resources: Json) -> None:
-    kinds = {resource["Type"] for resource in resources.values()}
+def test_the_schedule_may_start_the_sweep_and_nothing_else(resources: Json) -> None:
+    role = resources["SweepScheduleRole"]
 
-    assert not kinds & {"AWS::Lambda::Permission", "AWS::Lambda::Url"}
+    assert grants(role) == {("lambda:InvokeFunction", "SweepFunction")}
+    (trust,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_api_gateway_s_role_writes_logs_and_stays_when_the_stack_goes(resources: Json) -> None:
+    role, account = resources["ApiLogsRole"], resources["ApiLogsAccount"]
+
+    assert [plain(arn) for arn in role["Properties"]["ManagedPolicyArns"]] == [
+        "arn:${AWS::Partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+    ]
+    assert "Policies" not in role["Properties"]
+    assert account["Properties"] == {"CloudWatchRoleArn": {"Fn::GetAtt": ["ApiLogsRole", "Arn"]}}
+    for resource in (role, account):
+        assert resource["Condition"] == "MakesApiLogsRole"
+        assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Retain"
+
+
+def test_nobody_outside_may_invoke_a_function_but_the_webhooks_api_its_own(
+    resources: Json,
+) -> None:
+    permissions = [
+        resource["Properties"]
+        for resource in resources.values()
+        if resource["Type"] == "AWS::Lambda::Permission"
+    ]
+
+    assert "AWS::Lambda::Url" not in {resource["Type"] for resource in resources.values()}
+    assert permissions
+    for permission in permissions:
+        assert permission["FunctionName"] == {"Ref": "WebhookFunction"}
+        assert permission["Principal"] == "apigateway.amazonaws.com"
+        path, names = permission["SourceArn"]["Fn::Sub"]
+        assert names["__ApiId__"] == {"Ref": "WebhookApi"}
+        assert "/webhooks/" in path

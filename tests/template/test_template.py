@@ -7,7 +7,7 @@ import tomllib
 import pytest
 
 from tests.template.lint import faults
-from tests.template.translation import ROOT, Json
+from tests.template.translation import HANDLERS, ROOT, Json
 
 FOLDERS = {
     "Preflight": "functions/backfill/preflight",
@@ -19,12 +19,17 @@ FOLDERS = {
     "Conclude": "functions/backfill/conclude",
     "Operate": "functions/operate",
     "Migrate": "functions/migrate",
+    "Webhook": "functions/webhook",
+    **{name: f"functions/{trigger.replace('-', '_')}" for trigger, name in HANDLERS.items()},
+    "Sweep": "functions/sweep",
+    "Dashboard": "functions/dashboard",
 }
 SECRETS = {
     "DatabaseSecret": {"host", "port", "dbname", "username", "password"},
     "DatabaseOwnerSecret": {"host", "port", "dbname", "username", "password"},
     "ZohoCredentialsSecret": {"client_id", "client_secret", "refresh_token"},
     "ZohoTokenSecret": set(),
+    "WebhookSecret": {"signing_secrets", "static_secrets"},
 }
 
 
@@ -94,7 +99,9 @@ def test_every_function_has_a_log_group_of_its_own_that_forgets(
             "LogFormat": "JSON",
             "LogGroup": {"Ref": f"{name}LogGroup"},
         }
-    assert set(groups) == {f"{name}LogGroup" for name in [*functions, "BackfillStateMachine"]}
+    assert set(groups) == {
+        f"{name}LogGroup" for name in [*functions, "BackfillStateMachine", "WebhookApi"]
+    }
     assert all(group["RetentionInDays"] == {"Ref": "LogRetentionDays"} for group in groups.values())
     names = [group["LogGroupName"]["Fn::Sub"] for group in groups.values()]
     assert len(set(names)) == len(names)
@@ -113,6 +120,11 @@ def test_a_long_step_has_time_for_a_batch_and_an_answer_to_a_person_comes_soon(
         "Conclude": 30,
         "Operate": 30,
         "Migrate": 300,
+        # API Gateway waits for 29 s.
+        "Webhook": 25,
+        **dict.fromkeys(HANDLERS.values(), 300),
+        "Sweep": 120,
+        "Dashboard": 30,
     }
 
 
@@ -152,7 +164,7 @@ def test_secrets_are_encrypted_and_hold_places_to_be_filled_in(resources: Json) 
         assert secret["KmsKeyId"] == "alias/aws/secretsmanager"
         places = json.loads(secret["SecretString"])
         assert set(places) == SECRETS[name]
-        assert set(places.values()) <= {"", 5432}
+        assert all(place in ("", 5432, []) for place in places.values())
 
 
 def test_the_bucket_is_encrypted_private_forgetful_and_outlives_the_stack(resources: Json) -> None:
@@ -200,6 +212,17 @@ def test_the_outputs_are_what_the_command_line_needs(template: Json) -> None:
         "MigrateFunctionName": {"Ref": "MigrateFunction"},
         # A Ref of a secret is its ARN on AWS, but its name on local AWS.
         **{f"{name}Arn": {"Fn::GetAtt": [name, "Id"]} for name in SECRETS},
+        "WebhookUrl": {
+            "Fn::Sub": "https://${WebhookApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}"
+            "/live/webhooks"
+        },
+        **{f"{name}QueueUrl": {"Ref": f"{name}Queue"} for name in HANDLERS.values()},
+        **{f"{name}DeadLettersUrl": {"Ref": f"{name}DeadLetters"} for name in HANDLERS.values()},
+        "DashboardFunctionName": {"Ref": "DashboardFunction"},
+        "DashboardUrl": {
+            "Fn::Sub": "https://${AWS::Region}.console.aws.amazon.com/cloudwatch/home"
+            "?region=${AWS::Region}#dashboards:name=${Dashboard}"
+        },
     }
 
 

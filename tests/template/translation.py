@@ -18,6 +18,14 @@ DEFINITION = ROOT / "functions" / "backfill" / "state_machine.asl.json"
 
 type Json = dict[str, Any]
 
+HANDLERS = {
+    "customer-registered": "CustomerRegistered",
+    "service-activated": "ServiceActivated",
+    "invoice-generated": "InvoiceGenerated",
+    "payment-completed": "PaymentCompleted",
+}
+"""The triggers, and what the logical ids of their queues and functions begin with."""
+
 
 def read_template() -> Json:
     """Read template.yaml, with `!Ref` and its kin as `{"Ref": ...}`."""
