@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Final, Self
+from urllib.parse import urlsplit
 
 from ops.local_stack.interruptions import held
 from ops.local_stack.processes import (
@@ -113,6 +114,13 @@ class Ministack:
                 return status == 200
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             return False
+
+
+def local_address(endpoint_url: str, url: str) -> str:
+    """Answer where local AWS serves an address of API Gateway's, such as the output WebhookUrl."""
+    address = urlsplit(url)
+    api = (address.hostname or "").partition(".")[0]
+    return f"{endpoint_url}/_aws/execute-api/{api}{address.path}"
 
 
 def root_environment(endpoint_url: str) -> dict[str, str]:

@@ -1,7 +1,9 @@
 """Compose the whole system on this machine, and take it down again without leaving anything."""
 
+import base64
 import json
 import os
+import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -277,6 +279,15 @@ class LocalStack:
                 "client_id": credential.client_id,
                 "client_secret": credential.client_secret,
                 "refresh_token": credential.refresh_token,
+            },
+        )
+        # As an operator makes them, for senders that sign and for those that cannot.
+        signing = base64.b64encode(secrets.token_bytes(32)).decode()
+        self.put_secret(
+            "WebhookSecretArn",
+            {
+                "signing_secrets": [f"whsec_{signing}"],
+                "static_secrets": [secrets.token_urlsafe(32)],
             },
         )
         # No token yet: the first function that needs one mints it.

@@ -45,6 +45,8 @@ OPTIONS: Final = StackOptions(
         "HttpDeadlineSeconds": 2,
         "SendWindowSeconds": 1,
         "ProofDelaySeconds": 60,
+        # A test asks for a round of the sweep where it wants one.
+        "SweepSchedule": "DISABLED",
     },
 )
 
