@@ -69,10 +69,11 @@ def test_a_second_run_over_a_table_in_step_sends_and_writes_nothing(stage: World
         stage.worker.conclude(StepEvent(run_id=f"again-{round_number}"))
         assert report["in_step"] == 13
         assert report["updated"] == 0
-        assert stage.worker.sweep(lambda: True) == {
+        assert stage.worker.sweep(lambda: 300.0) == {
             "leases": 0,
-            "due": 0,
             "changed": 0,
+            "vanished": 0,
+            "due": 0,
             "statuses": 0,
         }
 
@@ -88,9 +89,9 @@ def test_a_changed_customer_is_updated_and_only_that_one(stage: World) -> None:
 
     report = apply(stage, "second")
 
-    assert [(row["action"], row["fields"]) for row in plan_of(stage, "second") if row["fields"]] == [
-        ("update", ["phone"])
-    ]
+    assert [
+        (row["action"], row["fields"]) for row in plan_of(stage, "second") if row["fields"]
+    ] == [("update", ["phone"])]
     assert (report["updated"], report["in_step"]) == (1, 13)
     assert stage.in_zoho("CT-2025-00014")[0]["phone"] == "+27215550000"
     updates = [e for e in stage.zoho.control.log() if e.operation == "update_customer"]
@@ -368,3 +369,33 @@ def test_invocations_that_overlap_write_one_plan_and_one_set_of_findings(stage: 
 
     assert stage.worker.runs.plan_counts("overlap") == {"customers": {"create": 9}}
     assert [found.code for found in stage.worker.runs.findings("overlap")] == [finding.code]
+
+
+def test_nobody_waits_for_what_waits_nor_for_what_is_blocked_by_it(stage: World) -> None:
+    begin(stage.worker, "first", mode="apply")
+    runs = stage.worker.runs
+    waiting = RecordKey(EntityType.INVOICE, "1")
+    blocked = RecordKey(EntityType.PAYMENT, "1")
+    runs.add_to_plan(
+        "first",
+        [
+            PlanRow("invoices", waiting, None, "wait"),
+            PlanRow("payments", blocked, None, "create"),
+        ],
+    )
+    stage.worker.records.signal(waiting)
+    stage.sql(
+        "UPDATE billing_sync.records SET state = 'waiting',"
+        " next_attempt_at = clock_timestamp() + interval '1 hour'"
+    )
+    assert stage.worker.records.block(blocked, waiting, run_id="first")
+
+    assert (runs.due("first", 10), runs.next_due_seconds("first")) == ([], None)
+    # Both count as waiting: that is not ours to mend, and stops no run from being clean.
+    figures = stage.worker.verification.figures("first")
+    assert figures.states == {"waiting": 2}
+    assert stage.worker.conclude(StepEvent(run_id="first")).colour == "green"
+
+    stage.worker.records.signal(waiting)
+    assert runs.due("first", 10) == [waiting], "its time has come: it is worked off"
+    assert runs.due("first", 10, but=[waiting]) == []
