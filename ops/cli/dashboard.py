@@ -90,7 +90,7 @@ class Dashboard:
         """
         call = _read(_Call, given)
         # The name counts, in this stack's account and region: wherever the rest leads, nobody goes.
-        if call.endpoint.rpartition(":function:")[2] != self._stack.operate_function:
+        if call.endpoint.partition(":function:")[2] != self._stack.operate_function:
             raise Refused(
                 HTTPStatus.FORBIDDEN, "This page calls the stack's own operate function only."
             )

@@ -21,6 +21,7 @@ EXECUTION = "arn:aws:states:af-south-1:000000000000:execution:backfill:customers
 OUTPUTS = {
     "OperateFunctionName": "operate-1",
     "PreflightFunctionName": "preflight-1",
+    "DashboardFunctionName": "dashboard-1",
     "BackfillStateMachineArn": MACHINE,
     "RunsBucketName": "runs",
 }
@@ -58,7 +59,7 @@ class StubbedSession:
         self.stubs["cloudformation"].add_response("describe_stacks", {"Stacks": [stack]})
 
     def invoked(
-        self, function: str, answer: dict[str, Any], *, payload: Any = ANY, error: str | None = None
+        self, function: str, answer: object, *, payload: Any = ANY, error: str | None = None
     ) -> None:
         """Let a function answer once, asserting what it is asked."""
         body = json.dumps(answer).encode()
@@ -107,6 +108,18 @@ def test_preflight_is_asked_to_check_only(aws: StubbedSession) -> None:
     answer = stack_of(aws).preflight(BackfillInput(mode=Mode.APPLY))
 
     assert answer == {"next": "checked"}
+
+
+def test_dashboard_answers_with_html(aws: StubbedSession) -> None:
+    aws.deploy(OUTPUTS)
+    aws.invoked("dashboard-1", "<p>All in step</p>", payload=b'{"widgetContext": {}}')
+    aws.invoked("dashboard-1", {"statusCode": 200})
+    stack = stack_of(aws)
+
+    assert stack.dashboard({"widgetContext": {}}) == "<p>All in step</p>"
+    assert stack.operate_function == "operate-1"
+    with pytest.raises(StackFault, match="answered with no HTML"):
+        stack.dashboard({})
 
 
 def test_execution_is_started_with_a_readable_input(aws: StubbedSession) -> None:
