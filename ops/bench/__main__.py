@@ -23,7 +23,7 @@ FIGURES: Final = project_root() / "build" / "bench"
 def main() -> int:
     """Run every part in turn."""
     parser = argparse.ArgumentParser(prog="python -m ops.bench", description=__doc__)
-    parser.add_argument("--plan", type=int, metavar="ROWS", help=argparse.SUPPRESS)
+    parser.add_argument("--plan", type=int, metavar="CUSTOMERS", help=argparse.SUPPRESS)
     parser.add_argument("--directory", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     with interruptible():
@@ -43,14 +43,14 @@ def _measure_all(console: Console) -> None:
     with tempfile.TemporaryDirectory(prefix="billing-sync-bench-") as name:
         directory = Path(name)
 
-        def part(what: str, measure: Callable[[], Table]) -> None:
+        def part(what: str, measure: Callable[[], list[Table]]) -> None:
             console.print(f"measuring {what}", style="dim")
-            tables.append(measure())
+            tables.extend(measure())
 
-        part("imports", lambda: imports.measure(directory))
+        part("imports", lambda: [imports.measure(directory)])
         with postgres() as server:
             part("records", lambda: records.measure(server, directory))
-            part("permits", lambda: permits.measure(server))
+            part("permits", lambda: [permits.measure(server)])
         part("plans", lambda: plan.measure(directory))
     console.print(Markdown(figures.as_markdown(tables, measured_on)))
     for path in figures.write(tables, measured_on, FIGURES):

@@ -21,7 +21,7 @@ def measure(server: PostgresServer) -> Table:
         " organisation's row. Zoho's own limit is 100 a minute.",
         ("threads", "permits per second"),
     )
-    database = filled_database(server, "bench_permits", 0)
+    database = filled_database(server, "bench_permits")
     for threads in (1, 20):
         engine = make_engine(database.url(FUNCTIONS_ROLE), connections=threads)
         quota = unlimited_quota(engine)

@@ -1,126 +1,248 @@
-"""One customer at a time through `sync_record`: our own time, round trips, calls."""
+"""One record at a time through `sync_record`: calls, our own time, round trips; and the snapshot."""
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Final
 
 from billing_sync.domain.states import EntityType, State
 from billing_sync.ports import Priority, RecordKey
+from ops.bench import books
 from ops.bench.figures import Table
 from ops.bench.world import World, filled_database, world
-from ops.fake_zoho import SeedCustomer
+from ops.fake_zoho import FieldAltered, SeedCustomer
 from ops.local_stack.postgres import PostgresServer
 
-RECORDS: Final = 200
+RECORDS: Final = 100
+WARM_UP: Final = 2 * RECORDS + 1
+"""A customer of its own: with its service come connections, token, product and plan."""
 
 
-def measure(server: PostgresServer, directory: Path) -> Table:
-    """Create, update, look again without a change, and link; each on 200 customers."""
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one record cost."""
+
+    calls: int
+    own_seconds: float
+    statements: int
+    transactions: int
+    round_trips: int
+
+
+def measure(server: PostgresServer, directory: Path) -> list[Table]:
+    """Let records of every entity live their lives, each on 100 records; then walk the lists."""
     table = Table(
-        "One customer through sync_record",
-        f"Each row is the middle one of {RECORDS} customers, one after the other. «Our own» is all"
-        " but the HTTP calls: Python and PostgreSQL over its socket. The fake answers without"
-        " latency. A round trip is a statement, a BEGIN or a COMMIT.",
-        ("what", "calls to Zoho", "our own ms", "statements", "transactions", "round trips"),
+        "One record through sync_record",
+        f"{RECORDS} records each, one after the other, in this order; their parents are there."
+        " Calls are all calls by all records, the list pages of links included; the rest is the"
+        " middle one. «Our own» is all but the HTTP calls: Python and PostgreSQL over its socket."
+        " The fake answers without latency. A round trip is a statement, a BEGIN or a COMMIT.",
+        ("what", "calls a record", "our own ms", "statements", "transactions", "round trips"),
     )
-    database = filled_database(server, "bench_records", 2 * RECORDS + 1)
+    database = filled_database(
+        server,
+        "bench_records",
+        books.customers(WARM_UP),
+        books.package(),
+        books.services(WARM_UP),
+    )
     with world(database, directory) as bench:
-        new = _customers(1, RECORDS)
-        known = _customers(RECORDS + 1, 2 * RECORDS)
-        _seed(bench, known)
-        bench.worker.take_snapshot.begin()
-        bench.worker.take_snapshot.advance(lambda: True)
-        _sync(bench, [RecordKey(EntityType.CUSTOMER, str(2 * RECORDS + 1))])  # makes connections
-        table.rows.append(_row("create", bench, new))
-        table.rows.append(_row("unchanged", bench, new, before=_signal))
-        bench.application("UPDATE customers SET phone = phone || '0'")
-        table.rows.append(_row("update", bench, new, before=_signal))
-        table.rows.append(_row("link, with fields that differ", bench, known))
-    return table
+        _seed(bench, range(RECORDS + 1, 2 * RECORDS + 1))
+        bench.take_snapshot()
+        _sync(bench, [RecordKey(EntityType.SUBSCRIPTION, str(WARM_UP))], State.SYNCED)
+        lives = _Lives(bench, table)
+        lives.customers()
+        lives.subscriptions()
+        lives.linked_invoices()
+        lives.invoices_and_payments()
+        lives.withdrawals()
+        bench.let_an_hour_pass()
+        return [table, _snapshot(bench)]
 
 
-def _customers(first: int, last: int) -> list[RecordKey]:
-    return [RecordKey(EntityType.CUSTOMER, str(number)) for number in range(first, last + 1)]
+class _Lives:
+    """What becomes of records, and what each step of it costs."""
+
+    def __init__(self, bench: World, table: Table) -> None:
+        self._bench = bench
+        self._table = table
+
+    def customers(self) -> None:
+        new = _numbered(EntityType.CUSTOMER, 1)
+        self._row("customer: create", new)
+        self._row("customer: unchanged", new, signal=True)
+        self._bench.application("UPDATE customers SET phone = phone || '0'")
+        self._row("customer: update", new, signal=True)
+        known = _numbered(EntityType.CUSTOMER, RECORDS + 1)
+        self._row("customer: link, with fields that differ", known)
+
+    def subscriptions(self) -> None:
+        records = _numbered(EntityType.SUBSCRIPTION, 1)
+        self._row("subscription: create", records)
+        self._row("subscription: unchanged", records, signal=True)
+
+    def linked_invoices(self) -> None:
+        """Zoho raised one as each subscription began: ours are found on its list."""
+        self._bench.let_an_hour_pass()
+        self._bench.add(books.recurring_invoices(RECORDS, customers=RECORDS))
+        records = _numbered(EntityType.INVOICE, 1)
+        self._row("recurring invoice: link", records)
+        self._row("recurring invoice: unchanged", records, signal=True)
+
+    def invoices_and_payments(self) -> None:
+        self._bench.add(books.one_off_invoices(2 * RECORDS, customers=RECORDS, after=RECORDS))
+        invoices = _numbered(EntityType.INVOICE, RECORDS + 1)
+        self._row("one-off invoice: create", invoices)
+        self._row("one-off invoice: unchanged", invoices, signal=True)
+        self._bench.application(
+            "UPDATE customer_invoices SET due_date = due_date + 7"
+            " WHERE invoice_type = 'installation'"
+        )
+        self._row("one-off invoice: update", invoices, signal=True)
+        self._bench.add(books.payments(RECORDS, after=RECORDS))
+        payments = _numbered(EntityType.PAYMENT, RECORDS + 1)
+        self._row("payment on one invoice: create", payments)
+        self._row("payment on one invoice: unchanged", payments, signal=True)
+        self._bench.application("UPDATE payment_transactions SET amount = 230")
+        self._row("payment on one invoice: update", payments, signal=True)
+
+    def withdrawals(self) -> None:
+        payments = _numbered(EntityType.PAYMENT, RECORDS + 1)
+        self._bench.application("UPDATE payment_transactions SET status = 'reversed'")
+        self._row("payment: reversed, taken out", payments, signal=True)
+        invoices = _numbered(EntityType.INVOICE, RECORDS + 1)
+        self._bench.application(
+            "UPDATE customer_invoices SET status = 'voided' WHERE invoice_type = 'installation'"
+            " AND id <= :last",
+            last=2 * RECORDS,
+        )
+        self._row("one-off invoice: voided", invoices, signal=True)
+        self._bench.control.arm(
+            FieldAltered(
+                operation="create_invoice",
+                field="invoice_items.0.price",
+                value=459.99,
+                count=RECORDS,
+            )
+        )
+        differing = _numbered(EntityType.INVOICE, 2 * RECORDS + 1)
+        self._row(
+            "one-off invoice: another total there, its draft deleted", differing, State.FAILED
+        )
+        subscriptions = _numbered(EntityType.SUBSCRIPTION, 1)
+        subscriptions = _numbered(EntityType.SUBSCRIPTION, 1)
+        self._bench.application(
+            "UPDATE customer_services SET status = 'cancelled', cancelled_at = :at WHERE id <= :last",
+            at=datetime(2036, 3, 20, 9, tzinfo=UTC),
+            last=RECORDS,
+        )
+        self._row("subscription: cancelled, ends with its term", subscriptions, signal=True)
+        self._bench.application(
+            "UPDATE customer_services SET status = 'active', cancelled_at = NULL WHERE id <= :last",
+            last=RECORDS,
+        )
+        self._row("subscription: returned within its term", subscriptions, signal=True)
+        self._bench.application(
+            "UPDATE customer_services SET monthly_price = :price WHERE id <= :last",
+            price=books.PRICE + Decimal(115),
+            last=RECORDS,
+        )
+        self._row("subscription: update, of its price from the next term", subscriptions, signal=True)
+
+    def _row(
+        self,
+        what: str,
+        records: Sequence[RecordKey],
+        expected: State = State.SYNCED,
+        *,
+        signal: bool = False,
+    ) -> None:
+        """Measure one step of many lives; `signal` says of each first that it changed."""
+        if signal:
+            for record in records:
+                self._bench.worker.records.signal(record)
+        samples = _sync(self._bench, records, expected)
+
+        def middle(of: Callable[[Sample], float]) -> float:
+            return median(of(sample) for sample in samples)
+
+        self._table.rows.append((
+            what,
+            f"{mean(sample.calls for sample in samples):g}",
+            f"{middle(lambda sample: sample.own_seconds) * 1000:.1f}",
+            f"{middle(lambda sample: sample.statements):g}",
+            f"{middle(lambda sample: sample.transactions):g}",
+            f"{middle(lambda sample: sample.round_trips):g}",
+        ))
 
 
-def _seed(bench: World, records: Sequence[RecordKey]) -> None:
+def _numbered(entity: EntityType, first: int) -> list[RecordKey]:
+    return [RecordKey(entity, str(number)) for number in range(first, first + RECORDS)]
+
+
+def _seed(bench: World, numbers: Sequence[int]) -> None:
     """Put customers into Zoho as finance would: the account number in the custom field only."""
     bench.control.seed(
         [
             SeedCustomer(
                 profile={
-                    "display_name": f"Kept by hand {record.entity_id}",
+                    "display_name": f"Kept by hand {number}",
                     "custom_fields": [
-                        {
-                            "label": "Account Number",
-                            "value": f"CT-2025-{int(record.entity_id):05d}",
-                        }
+                        {"label": "Account Number", "value": f"CT-2025-{number:05d}"}
                     ],
                 },
                 created_time=datetime(2024, 1, 1, tzinfo=UTC),
             )
-            for record in records
+            for number in numbers
         ]
     )
 
 
-def _signal(bench: World, records: Sequence[RecordKey]) -> None:
+def _sync(bench: World, records: Sequence[RecordKey], expected: State) -> list[Sample]:
+    samples: list[Sample] = []
+    zoho, database = bench.zoho, bench.round_trips
     for record in records:
-        bench.worker.records.signal(record)
-
-
-def _nothing(_bench: World, _records: Sequence[RecordKey]) -> None:
-    """Prepare nothing."""
-
-
-def _row(
-    what: str,
-    bench: World,
-    records: Sequence[RecordKey],
-    *,
-    before: Callable[[World, Sequence[RecordKey]], None] = _nothing,
-) -> tuple[str, ...]:
-    before(bench, records)
-    samples = _sync(bench, records)
-    calls, own, statements, transactions, round_trips = (
-        median(sample[column] for sample in samples) for column in range(5)
-    )
-    return (
-        what,
-        f"{calls:g}",
-        f"{own * 1000:.1f}",
-        f"{statements:g}",
-        f"{transactions:g}",
-        f"{round_trips:g}",
-    )
-
-
-def _sync(bench: World, records: Sequence[RecordKey]) -> list[tuple[float, ...]]:
-    samples: list[tuple[float, ...]] = []
-    for record in records:
-        zoho, database = bench.zoho, bench.round_trips
-        before = (
-            zoho.calls,
-            zoho.seconds,
-            database.statements,
-            database.transactions,
-            database.total,
-        )
+        calls, in_zoho = zoho.calls, zoho.seconds
+        counted = (database.statements, database.transactions, database.total)
         started = time.perf_counter()
         outcome = bench.worker.sync_record(record, priority=Priority.TRIGGER)
         elapsed = time.perf_counter() - started
-        if outcome.state is not State.SYNCED:
+        if outcome.state is not expected:
             raise RuntimeError(f"{record} came out {outcome.state} ({outcome.code})")
         samples.append(
-            (
-                zoho.calls - before[0],
-                elapsed - (zoho.seconds - before[1]),
-                database.statements - before[2],
-                database.transactions - before[3],
-                database.total - before[4],
+            Sample(
+                calls=zoho.calls - calls,
+                own_seconds=elapsed - (zoho.seconds - in_zoho),
+                statements=database.statements - counted[0],
+                transactions=database.transactions - counted[1],
+                round_trips=database.total - counted[2],
             )
         )
     return samples
+
+
+def _snapshot(bench: World) -> Table:
+    """Walk each list once more, and count."""
+    table = Table(
+        "The snapshot",
+        "One walk over each of Zoho's lists, as they are after the table above, for all records"
+        " together: it is what finding records costs, and no record costs it again.",
+        ("list", "records in Zoho", "calls", "seconds"),
+    )
+    state = bench.control.state()
+    worker = bench.worker
+    for name, in_zoho, walk in (
+        ("customers", len(state.customers), worker.take_snapshot),
+        ("subscriptions", len(state.subscriptions), worker.subscription_rows),
+        ("invoices", len(state.invoices), worker.invoice_rows),
+    ):
+        calls, started = bench.zoho.calls, time.perf_counter()
+        walk.begin()
+        walk.advance(lambda: True)
+        seconds = time.perf_counter() - started
+        table.rows.append((name, f"{in_zoho:,}", f"{bench.zoho.calls - calls}", f"{seconds:.2f}"))
+    return table

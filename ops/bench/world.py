@@ -11,8 +11,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, time as time_of_day
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import httpx
 from sqlalchemy import Connection, Engine, event, text
@@ -23,11 +25,19 @@ from billing_sync.adapters.postgres.quota import PostgresQuota
 from billing_sync.adapters.zoho.oauth import ZohoCredentials
 from billing_sync.adapters.zoho.transport import DeadlineTransport
 from billing_sync.bootstrap import Container
+from billing_sync.domain.remote import Tax
 from billing_sync.domain.timing import Timing
 from billing_sync.ports import AccessToken, TokenStore
+from ops.bench.books import TODAY, Rows
 from ops.demo.load import APPLICATION_SQL
 from ops.fake_zoho import Credential, FakeZohoConfig, FakeZohoControl, Limits, OrganisationConfig
-from ops.local_stack.postgres import APPLICATION_ROLE, FUNCTIONS_ROLE, Database, PostgresServer
+from ops.local_stack.postgres import (
+    APPLICATION_ROLE,
+    FUNCTIONS_ROLE,
+    OWNER_ROLE,
+    Database,
+    PostgresServer,
+)
 from ops.local_stack.processes import (
     BackgroundProcess,
     environment_program,
@@ -36,22 +46,13 @@ from ops.local_stack.processes import (
     tail,
 )
 
-ORGANISATION: Final = OrganisationConfig().organization_id
+ORGANISATION_CONFIG: Final = OrganisationConfig()
+ORGANISATION: Final = ORGANISATION_CONFIG.organization_id
 SOURCE_VIEWS: Final = project_root() / "functions" / "migrate" / "source"
 TIME_SCALE: Final = 60.0
 NO_LIMIT: Final = 1_000_000
-
-# A hundred people behind one thousand names: namesakes happen, as they do.
-_FILL: Final = """
-INSERT INTO customers (account_number, account_type, first_name, last_name, email, phone, street,
-                       city, state, zip, country, currency, created_at, updated_at)
-SELECT 'CT-2025-' || lpad(n::text, 5, '0'), 'personal', 'First' || n % 100, 'Last' || n % 1000,
-       'customer' || n || '@example.com', '+2721' || lpad(n::text, 7, '0'), n || ' Protea Street',
-       'Paarl', 'Western Cape', '7646', 'South Africa', 'ZAR',
-       timestamptz '2025-01-01 00:00:00+00' + n * interval '1 minute',
-       timestamptz '2025-01-01 00:00:00+00' + n * interval '1 minute'
-FROM generate_series(1, :customers) AS n
-"""
+LISTED_AFTER_SECONDS: Final = 10.0
+"""Zoho's seconds after which its index shows what was written."""
 
 
 class MemoryTokenStore(TokenStore):
@@ -71,7 +72,10 @@ class MemoryTokenStore(TokenStore):
 
 
 class TimedTransport(httpx.BaseTransport):
-    """The product's own transport, with a stop-watch around each call."""
+    """The product's own transport, with a stop-watch around each call.
+
+    A token's request goes to the accounts host and counts as none of the organisation's calls.
+    """
 
     def __init__(self) -> None:
         """Begin at nothing."""
@@ -85,7 +89,7 @@ class TimedTransport(httpx.BaseTransport):
         try:
             return self._transport.handle_request(request)
         finally:
-            self.calls += 1
+            self.calls += not request.url.path.startswith("/oauth/")
             self.seconds += time.perf_counter() - started
 
     def close(self) -> None:
@@ -133,6 +137,31 @@ class World:
         """Run a statement as the application would."""
         run_as(self.database, APPLICATION_ROLE, statement, **values)
 
+    def add(self, rows: Rows) -> None:
+        """Add rows as the application would."""
+        self.application(rows.statement, **rows.values)
+
+    def let_an_hour_pass(self) -> None:
+        """Let Zoho's index show what was made, and our lists be older than a link may be made by."""
+        self.control.advance_clock(LISTED_AFTER_SECONDS)
+        run_as(
+            self.database,
+            OWNER_ROLE,
+            "UPDATE billing_sync.snapshots SET renewed_at = now() - interval '1 hour',"
+            " started_at = started_at - interval '1 hour' / CAST(:scale AS float)",
+            scale=TIME_SCALE,
+        )
+
+    def take_snapshot(self) -> None:
+        """Walk all of Zoho's lists into our tables, anew."""
+        for walk in (
+            self.worker.take_snapshot,
+            self.worker.subscription_rows,
+            self.worker.invoice_rows,
+        ):
+            walk.begin()
+            walk.advance(lambda: True)
+
 
 def run_as(database: Database, role: str, statement: str, **values: object) -> None:
     """Run one statement in a transaction of its own."""
@@ -155,13 +184,14 @@ def postgres() -> Iterator[PostgresServer]:
         shutil.rmtree(scratch)
 
 
-def filled_database(server: PostgresServer, name: str, customers: int) -> Database:
-    """Make a database with the application's tables, our own, and so many customers."""
+def filled_database(server: PostgresServer, name: str, *rows: Rows) -> Database:
+    """Make a database with the application's tables, our own, and rows of the application's."""
     database = server.create_database(name)
     database.run_script(APPLICATION_SQL, APPLICATION_ROLE)
-    run_as(database, APPLICATION_ROLE, _FILL, customers=customers)
+    for each in rows:
+        run_as(database, APPLICATION_ROLE, each.statement, **each.values)
     migrate(database.owner_url, functions_role=FUNCTIONS_ROLE, views_directory=SOURCE_VIEWS)
-    run_as(database, APPLICATION_ROLE, "ANALYZE customers")
+    run_as(database, APPLICATION_ROLE, "ANALYZE")
     return database
 
 
@@ -172,6 +202,7 @@ def world(database: Database, directory: Path) -> Iterator[World]:
         worker = container(database, url)
         zoho = TimedTransport()
         worker.http = httpx.Client(transport=zoho)
+        _set_calendars(database, control)
         try:
             yield World(database, control, worker, zoho, RoundTrips(worker.engine))
         finally:
@@ -199,7 +230,13 @@ def container(database: Database, url: str) -> Container:
     )
     worker.token_store = MemoryTokenStore()
     worker.quota = unlimited_quota(worker.engine)
-    worker.organisations.learn("Bench Telecoms", "ZAR", "Africa/Johannesburg")
+    worker.organisations.learn(
+        "Bench Telecoms",
+        ORGANISATION_CONFIG.currency_code,
+        ORGANISATION_CONFIG.time_zone,
+        price_precision=ORGANISATION_CONFIG.price_precision,
+        taxes=[Tax.model_validate(tax.model_dump()) for tax in ORGANISATION_CONFIG.taxes],
+    )
     return worker
 
 
@@ -208,6 +245,12 @@ def unlimited_quota(engine: Engine) -> PostgresQuota:
     quota = PostgresQuota(engine, ORGANISATION, Timing(scale=TIME_SCALE), time.monotonic)
     quota.configure(NO_LIMIT, NO_LIMIT, NO_LIMIT)
     return quota
+
+
+def _set_calendars(database: Database, control: FakeZohoControl) -> None:
+    run_as(database, OWNER_ROLE, "UPDATE billing_sync.organisations SET today = :today", today=TODAY)
+    zone = ZoneInfo(ORGANISATION_CONFIG.time_zone)
+    control.set_calendar(datetime.combine(TODAY, time_of_day(9), zone))
 
 
 @contextmanager
