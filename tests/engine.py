@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from billing_sync.adapters.postgres.engine import make_engine
@@ -17,7 +18,7 @@ from billing_sync.services.sync_record import SyncRecord
 from ops.local_stack.postgres import Database
 from tests.fakes.clock import FakeClock
 from tests.fakes.rules import FakeRules, FakeStatusColumns
-from tests.records import ORGANISATION, change, expire_lease, make_due, row
+from tests.records import ORGANISATION, change, expire_lease, make_due, row, sql
 
 RECORD = RecordKey(EntityType.CUSTOMER, "1")
 TIMING = Timing(http_deadline_seconds=2, send_window_seconds=1, proof_delay_unscaled_seconds=60)
@@ -69,6 +70,11 @@ class Engine:
 
     def row(self, record: RecordKey = RECORD) -> Any:
         return row(self.database, record)
+
+    def row_now(self) -> datetime:
+        """Give the database's time."""
+        moment: datetime = sql(self.database, "SELECT clock_timestamp() AS now")[0].now
+        return moment
 
     def lose_worker(self, write: Write, record: RecordKey = RECORD) -> tuple[Claim, Intent]:
         """Leave the record as a worker does that stalls between its intent and its answer."""

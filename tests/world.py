@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,6 +20,8 @@ from ops.local_stack.postgres import FUNCTIONS_ROLE, Database
 from tests.records import row
 
 ORGANISATION = "60098765432"
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+"""Before any row: everything is real time's."""
 
 
 class MemoryTokenStore(TokenStore):
@@ -92,6 +94,10 @@ class World:
             price_precision=found.price_precision,
             taxes=[Tax.model_validate(tax.model_dump()) for tax in found.usable_taxes()],
         )
+
+    def go_live(self, since: datetime = LONG_AGO) -> None:
+        """Let triggers and sweep carry what was created or changed since; all, if not told."""
+        assert self.worker.operations.go_live(since, by="test") == since
 
     def set_today(self, day: date) -> None:
         """Move our calendar and fake Zoho's to the morning of a day; Zoho renews what is due."""

@@ -333,7 +333,7 @@ class _Round:
         retry_at = began
         while time.monotonic() < began + CALM_SECONDS:
             with ThreadPoolExecutor(2) as pool:
-                sweeps = [pool.submit(parent.sweep, lambda: True) for _ in range(2)]
+                sweeps = [pool.submit(parent.sweep, lambda: 300.0) for _ in range(2)]
             for sweep in sweeps:
                 sweep.result()
             if self._is_at_rest():
@@ -367,7 +367,7 @@ class _Round:
         """Sweep once more: nothing is claimed, called or written."""
         before, calls = self._everything(), len(self._stage.zoho.control.log())
         try:
-            counts = self._stage.parent.sweep(lambda: True)
+            counts = self._stage.parent.sweep(lambda: 300.0)
         except CallFailed as failure:
             return [Violation("at rest a sweep does nothing", {"raised": repr(failure)})]
         if any(counts.values()) or self._everything() != before:

@@ -30,6 +30,7 @@ from ops.fake_zoho.faults import FaultDesk
 from ops.local_stack.postgres import APPLICATION_ROLE, FUNCTIONS_ROLE, SUPERUSER, Database
 from tests.campaign.weather import Weather
 from tests.campaign.worker import FileTokenStore, container
+from tests.world import LONG_AGO
 
 ORGANISATION: Final = OrganisationConfig().organization_id
 FIRST_ID: Final = 1000
@@ -233,6 +234,7 @@ def stage(
                 shares = chance.choice(("e-mail", "phone", "name", "account", "account"))
                 made.arrive(Stranger(shares, row["account_number"]), row)
             parent.organisations.learn("Demo Telecoms", "ZAR", "Africa/Johannesburg")
+            parent.operations.go_live(LONG_AGO, by="campaign")
             parent.tokens.current()
             yield made
         finally:

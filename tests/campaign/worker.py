@@ -200,11 +200,11 @@ class _Odds:
         match self._chance.randrange(10):
             case 0 | 1 | 2:
                 give_up_at = time.monotonic() + self._chance.uniform(0.1, 1.5)
-                counts = self._made.sweep(lambda: time.monotonic() < give_up_at)
+                counts = self._made.sweep(lambda: give_up_at - time.monotonic() + SPARE_SECONDS)
                 self._trace.write("swept", **counts)
             case 3 | 4 | 5 | 6:
                 # A webhook: it counts as a signal, and is worked on at once.
-                self._made.records.signal(record)
+                self._made.records.signal(record, live=True)
                 self._sync(record, Priority.TRIGGER)
             case _:
                 self._sync(record, Priority.BACKFILL)

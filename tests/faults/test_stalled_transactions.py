@@ -31,13 +31,14 @@ def w(database: Database) -> Iterator[World]:
 
 def sweep_until_synced(w: World) -> None:
     """Do what the next minutes do."""
+    w.go_live()
     w.zoho.control.advance_clock(10)
     for _ in range(4):
         if w.record(JOHAN).state == "syncing":
             expire_lease(w.database, w.customer(JOHAN))
         if w.record(JOHAN).state == "in_doubt":
             make_due(w.database, w.customer(JOHAN))
-        w.worker.sweep(lambda: True)
+        w.worker.sweep(lambda: 300.0)
 
 
 def standing_still_after(

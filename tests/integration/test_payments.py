@@ -318,7 +318,8 @@ def test_blocked_payments_follow_by_themselves_when_their_invoice_is_mended(
     w.change("customer_invoices", invoice.entity_id, total_amount=Decimal(460))
     w.worker.records.signal(invoice)
     one.bring(invoice)
-    w.worker.sweep(lambda: True)
+    w.go_live()
+    w.worker.sweep(lambda: 300.0)
 
     one.assert_in_step(invoice, *payments)
     assert one.account() == (60.0, 0.0)

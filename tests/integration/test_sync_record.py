@@ -475,9 +475,15 @@ def test_emoji_that_zoho_refuses_are_failed_with_their_field(w: World) -> None:
 def test_an_id_that_is_not_there_or_cannot_be_one_is_not_found(w: World, entity_id: str) -> None:
     record = RecordKey(EntityType.CUSTOMER, entity_id)
 
-    outcome = w.worker.sync_record(record, priority=Priority.TRIGGER)
+    outcomes = []
+    for _ in range(4):
+        outcomes.append(w.worker.sync_record(record, priority=Priority.TRIGGER))
+        make_due(w.database, record)
 
-    assert (outcome.state, outcome.code) == (State.FAILED, "not_found_here")
+    assert [(outcome.state, outcome.code) for outcome in outcomes] == [
+        *[(State.RETRYING, "not_found_here")] * 3,
+        (State.FAILED, "not_found_here"),
+    ]
     assert calls(w.zoho) == []
 
 

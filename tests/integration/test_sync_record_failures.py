@@ -364,9 +364,67 @@ def test_a_row_that_was_never_there_is_not_found_and_costs_no_call(
 ) -> None:
     rules.texts.clear()
 
+    assert worker.sync().state is State.RETRYING
+    for _ in range(3):
+        worker.sync_when_due()
+
+    assert (worker.row().state, worker.row().code) == ("failed", "not_found_here")
+    assert rules.calls.total() == 0
+
+
+def test_a_webhook_before_its_senders_commit_is_waited_for_30_s_2_min_and_10_min(
+    worker: Engine, rules: FakeRules
+) -> None:
+    text = rules.texts.pop(RECORD.entity_id)
+    waits = []
+    for _ in range(3):
+        before = worker.row_now()
+        worker.sync_when_due() if waits else worker.sync()
+        waits.append(round((worker.row().next_attempt_at - before).total_seconds()))
+    rules.texts[RECORD.entity_id] = text
+
+    assert waits == [30, 120, 600]
+    assert worker.sync_when_due().change == "created"
+    assert worker.row().attempt_number == 0
+
+
+def test_a_webhooks_row_that_came_late_and_then_fails_starts_at_the_ladders_first_rung(
+    worker: Engine, rules: FakeRules
+) -> None:
+    text = rules.texts.pop(RECORD.entity_id)
+    worker.sync()
+    worker.sync_when_due()
+    rules.texts[RECORD.entity_id] = text
+    rules.fail("find", Unavailable("no answer"))
+
+    assert worker.sync_when_due().state is State.RETRYING
+    assert (worker.row().code, worker.row().attempt_number) == ("unavailable", 1)
+
+
+def test_a_row_that_comes_back_after_it_was_said_to_be_deleted_is_in_step_again(
+    worker: Engine, rules: FakeRules
+) -> None:
+    worker.sync()
+    text = rules.texts.pop(RECORD.entity_id)
+    worker.records.signal(RECORD)
+    assert worker.sync().code == "deleted_here"
+    rules.texts[RECORD.entity_id] = text
+    worker.records.signal(RECORD)
+
+    assert worker.sync().state is State.SYNCED
+    assert rules.calls["create"] == 1
+
+
+def test_a_row_that_was_read_once_and_is_gone_before_it_reached_zoho_is_not_waited_for(
+    worker: Engine, rules: FakeRules
+) -> None:
+    rules.skip = "test account"
+    assert worker.sync().state is State.SKIPPED
+    rules.texts.clear()
+    worker.records.signal(RECORD)
+
     assert worker.sync().state is State.FAILED
     assert worker.row().code == "not_found_here"
-    assert rules.calls.total() == 0
 
 
 # --------------------------------------------------------------------------------------- mismatch

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from billing_sync.services.sync_record import SyncRecord
     from billing_sync.services.take_rows import TakeRows
     from billing_sync.services.take_snapshot import TakeSnapshot
+    from billing_sync.services.wake_up import WorkOffWakeUp
 
 WORKERS: Final = 4
 """How many records a batch works on side by side; the quota's in-flight limit is the true bound."""
@@ -291,7 +292,23 @@ class Container:
         """One round over what nobody else brings back."""
         from billing_sync.services.sweep import Sweep
 
-        return Sweep(self.records, self.source, self.status_columns, self.sync_record)
+        return Sweep(
+            self.records,
+            self.source,
+            self.organisations,
+            self.status_columns,
+            self.sync_record,
+            self.quota,
+            self.api,
+            longest_sleep_seconds=self.timing.longest_sleep_seconds,
+        )
+
+    @cached_property
+    def wake_up(self) -> "WorkOffWakeUp":
+        """What a trigger's handler does with a message."""
+        from billing_sync.services.wake_up import WorkOffWakeUp
+
+        return WorkOffWakeUp(self.records, self.source, self.organisations, self.sync_record)
 
     @cached_property
     def executions(self) -> "Executions":
@@ -485,11 +502,13 @@ class Container:
             self.sync_record,
             self.quota,
             self.api,
+            self.organisations,
             self.executions,
             self.clock,
             self.invoice_rows,
             workers=WORKERS,
             longest_sleep_seconds=self.timing.longest_sleep_seconds,
+            pause_seconds=self.timing.pause_seconds,
             work_off_seconds=self.timing.scaled(self.sync.work_off_hours * 3600),
         )
 
@@ -542,7 +561,7 @@ class Container:
         """The step `Conclude`."""
         from billing_sync.services.backfill.conclude import Conclude
 
-        return Conclude(self.runs, self.verification)
+        return Conclude(self.runs, self.verification, self.operations)
 
     @cached_property
     def preflight(self) -> "Preflight":
@@ -591,6 +610,7 @@ class Container:
             self.runs,
             self.operations,
             self.source,
+            self.organisations,
             self.organisations,
             self.quota,
             self.verification,
@@ -698,6 +718,16 @@ def report() -> "MakeReport":
 def conclude() -> "Conclude":
     """Give the step `Conclude`."""
     return container().conclude
+
+
+def wake_up() -> "WorkOffWakeUp":
+    """Give what a trigger's handler does with a message."""
+    return container().wake_up
+
+
+def sweep() -> "Sweep":
+    """Give one round of the sweep."""
+    return container().sweep
 
 
 def operate() -> "Operate":

@@ -44,6 +44,7 @@ WAITS: Final[dict[str, str]] = {
     "token_refresh": "another worker is refreshing the access token",
     "token_unavailable": "Zoho's OAuth server gave no readable answer",
     "quota": "no call is free yet: Zoho's limits are shared with everybody else",
+    "writes_paused": "an operator has paused all writes; `billing-sync resume` lets them go on",
     "canary": "the first record's write is being proved, and the others wait for it",
     "due": "records come back when they fall due: a proof, or another attempt",
     "unavailable": "Zoho gave no readable answer; it is asked again",

@@ -5,7 +5,8 @@
     │   ├── NotNow                   nothing is wrong with the record: wait, no attempt is used up
     │   │   ├── Throttled            no permit, or 429 (44, 1070, unknown): seconds to wait
     │   │   ├── QuotaExhausted       the day's calls are used up (45): a time to resume at
-    │   │   └── TokenRefused         Zoho's OAuth server is cooling down: a time to resume at
+    │   │   ├── TokenRefused         Zoho's OAuth server is cooling down: a time to resume at
+    │   │   └── Paused               an operator has paused all writes
     │   ├── NeverSent                the first byte did not leave: safe to send again
     │   ├── OutcomeUnknown           a write left and no readable answer came: in doubt, proof
     │   ├── Unavailable              a *read* gave no readable answer: the ladder
@@ -81,6 +82,17 @@ class QuotaExhausted(NotNow):
 
 class TokenRefused(NotNow):
     """Zoho's OAuth server refuses new tokens for a while; nobody asks again before `resume_at`."""
+
+
+class Paused(NotNow):
+    """An operator has paused all writes; `resume` makes what waits for it due at once."""
+
+    def __init__(self, wait_seconds: float) -> None:
+        super().__init__(
+            "An operator has paused all writes to Zoho.",
+            wait_seconds=wait_seconds,
+            reason="writes_paused",
+        )
 
 
 class NeverSent(CallFailed):

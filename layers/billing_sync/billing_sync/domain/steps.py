@@ -274,6 +274,42 @@ class Stop(Strict):
     by: str
 
 
+Words = Annotated[str, Field(min_length=1, max_length=500)]
+
+
+class GoLive(Strict):
+    """From now on (or since a time) triggers and sweep carry what comes; before, they record."""
+
+    action: Literal["go_live"]
+    by: str
+    since: Annotated[Moment | None, Field(alias="from")] = None
+
+
+class Pause(Strict):
+    """Hold back every write to Zoho within the record in hand."""
+
+    action: Literal["pause"]
+    by: str
+    reason: Words
+
+
+class Resume(Strict):
+    """Let writes go on."""
+
+    action: Literal["resume"]
+    by: str
+
+
+class Accept(Strict):
+    """A person has looked at a red record, and it may stay so until its row changes."""
+
+    action: Literal["accept"]
+    by: str
+    entity: EntityType
+    id: str
+    reason: Words
+
+
 class Status(Strict):
     """Show the run, the records by state, the quota and the token."""
 
@@ -301,7 +337,18 @@ class ReportKeys(Strict):
 class OperateEvent(
     RootModel[
         Annotated[
-            Confirm | Retry | Link | CreateAnyway | Stop | Status | Show | ReportKeys,
+            Confirm
+            | Retry
+            | Link
+            | CreateAnyway
+            | Accept
+            | GoLive
+            | Pause
+            | Resume
+            | Stop
+            | Status
+            | Show
+            | ReportKeys,
             Field(discriminator="action"),
         ]
     ]

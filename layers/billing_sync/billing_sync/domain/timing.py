@@ -9,6 +9,9 @@ LADDER: Final = tuple(
 )
 """Waits between attempts after a temporary fault; after the last one a record is `exhausted`."""
 
+NOT_THERE_YET: Final = tuple(timedelta(seconds=seconds) for seconds in (30, 120, 600))
+"""Waits for a row that somebody told of before its transaction was committed."""
+
 SHORTEST_WAIT_SECONDS: Final = 15
 LONGEST_WAIT_SECONDS: Final = 3600
 """Bounds of a Wait state, in whole unscaled seconds (protocol §8)."""
@@ -56,6 +59,11 @@ class Timing:
     def longest_sleep_seconds(self) -> float:
         """What a Lambda sleeps at once; longer waits belong to the state machine."""
         return max(2.0 / self.scale, 0.05)
+
+    @property
+    def pause_seconds(self) -> float:
+        """How long nobody asks again whether paused writes go on: they are woken when they do."""
+        return 900.0 / self.scale
 
     def scaled(self, duration: timedelta | float) -> float:
         """Give real seconds for an unscaled duration of ours."""

@@ -66,7 +66,7 @@ from billing_sync.ports.token import (
     TokenStore,
 )
 from billing_sync.ports.verification import Owed, RedGroup, RunFigures, Verification
-from billing_sync.ports.zoho import BillingApi, Organisations, Page
+from billing_sync.ports.zoho import BillingApi, Organisations, Page, Standing
 
 __all__ = [
     "AccessToken",
@@ -122,6 +122,7 @@ __all__ = [
     "Source",
     "SourceCheck",
     "SourceReport",
+    "Standing",
     "StateCount",
     "StatusColumns",
     "SyncRecords",

@@ -31,6 +31,27 @@ class Operations(Protocol):
     def create_anyway(self, record: RecordKey, *, by: str) -> bool:
         """Allow the create although somebody plausible is there; False where it is not allowed."""
 
+    def accept(self, record: RecordKey, reason: str, *, by: str) -> bool:
+        """Take a red record out of the red count; False where it is not red, or is in doubt."""
+
+    def go_live(
+        self, since: datetime | None, *, by: str, only_first: bool = False
+    ) -> datetime | None:
+        """Set from when on records are carried as they come; gives what holds now.
+
+        Without a time it is now, unless it was set before. `only_first` leaves what was set. None,
+        and nothing is changed: it was, the time lies ahead, or preflight never ran.
+        """
+
+    def pause(self, reason: str, *, by: str) -> bool:
+        """Hold back every write; False where they are held back already, or preflight never ran."""
+
+    def resume(self, *, by: str) -> int | None:
+        """Let writes go on; gives how many records were waiting for it, None: nothing was paused.
+
+        They are due at once.
+        """
+
     def resolve(self, entity: EntityType, given: str) -> tuple[str, ...]:
         """Give the ids of the rows whose id this is; else those whose number it is.
 

@@ -1,7 +1,7 @@
 """Sync records: claims, intents, settlements, and the log of what was tried (protocol §1-§5)."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -175,8 +175,11 @@ class LogEntry:
 class SyncRecords(Protocol):
     """The sync records of one organisation, and the only place where their states change."""
 
-    def signal(self, record: RecordKey) -> None:
-        """Say that the record's source, or a person, asks for a look; creates it if unknown."""
+    def signal(self, record: RecordKey, *, live: bool = False) -> None:
+        """Say that the record's source, or a person, asks for a look; creates it if unknown.
+
+        `live`: it came in real time, so that the sweep works it off; else it is the backfill's.
+        """
 
     def claim(self, record: RecordKey, *, serial_key: str | None = None) -> Claim | NotClaimed:
         """Take the record if it is claimable; the source is to be read only after this."""
@@ -187,7 +190,7 @@ class SyncRecords(Protocol):
         """Fence, permit and intent in one transaction; the call must leave before `send_by`.
 
         :raises FenceLost: the claim is not ours any more.
-        :raises NotNow: no permit; nothing was written.
+        :raises NotNow: no permit, or an operator has paused all writes; nothing was written.
         """
 
     def close_intent(self, intent: Intent, closed_as: str) -> None:
@@ -243,8 +246,13 @@ class SyncRecords(Protocol):
     def expire_leases(self) -> int:
         """Make every record whose worker died with a write in flight `in_doubt`."""
 
-    def due(self, limit: int) -> list[RecordKey]:
-        """Give records that are claimable now, the longest due first."""
+    def due(
+        self, limit: int, *, live_only: bool = False, but: Collection[RecordKey] = ()
+    ) -> list[RecordKey]:
+        """Give records that are claimable now, leaving some out: what came in real time first.
+
+        `live_only` gives that alone, with the parents that it waits for.
+        """
 
     def status_due(self, limit: int) -> list[RecordKey]:
         """Give records whose status columns are still to be written."""

@@ -81,11 +81,23 @@ class Source(Protocol):
     def count(self, entity: EntityType) -> int:
         """Count the rows of an entity's view."""
 
-    def changed(self, entity: EntityType, limit: int) -> list[RecordKey]:
-        """Give records whose row is new, or is not the version that was last read."""
+    def changed(
+        self, entity: EntityType, limit: int, *, since: datetime | None = None
+    ) -> list[RecordKey]:
+        """Give records whose row is new, or is not the version that was last read.
 
-    def vanished(self, entity: EntityType) -> list[RecordKey]:
-        """Give records that are in Zoho and whose row is gone here, not yet said to be so."""
+        With `since`, of rows that were created or changed since; then those, too, that are still
+        left to the backfill. Whoever was told of already is left out.
+        """
+
+    def come_back(self, entity: EntityType) -> list[RecordKey]:
+        """Give records of real time that were said to be deleted here, and whose row is here."""
+
+    def vanished(self, entity: EntityType, *, unsaid: bool = False) -> list[RecordKey]:
+        """Give records that are in Zoho and whose row is gone here, not yet said to be so.
+
+        `unsaid` leaves out those of which somebody was told, or who are on their way.
+        """
 
 
 @dataclass(frozen=True, slots=True)

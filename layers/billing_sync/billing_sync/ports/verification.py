@@ -44,6 +44,8 @@ class RedGroup:
     count: int
     sentence: str
     ids: tuple[str, ...]
+    reason: str | None = None
+    """Why a person accepted the first of them."""
 
 
 class Verification(Protocol):
@@ -114,11 +116,11 @@ class Verification(Protocol):
     def token_facts(self) -> dict[str, Any] | None:
         """Give generation, expiry, recent mints and cool-down of the token; never the token."""
 
-    def red_groups(self, run_id: str | None) -> list[RedGroup]:
-        """Group what is red by cause: of a run, or of all records."""
+    def red_groups(self, run_id: str | None, *, accepted: bool = False) -> list[RedGroup]:
+        """Group what is red by cause, of a run or of all records; or what of it was accepted."""
 
     def state_counts(self) -> dict[str, dict[str, int]]:
-        """Count all records by entity and state."""
+        """Count all records by entity and state; red ones that were accepted as `accepted`."""
 
     def story(self, record: RecordKey) -> dict[str, Any] | None:
         """Tell everything about one record, ready for JSON; None where it is unknown."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
@@ -27,6 +27,24 @@ class Page[Row]:
 
     rows: tuple[Row, ...]
     has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What people have decided about the sync as a whole.
+
+    Until `live_from` is set, triggers and sweep only record: history belongs to the backfill.
+    """
+
+    live_from: datetime | None = None
+    paused_at: datetime | None = None
+    paused_by: str | None = None
+    paused_reason: str | None = None
+
+    @property
+    def is_paused(self) -> bool:
+        """Say whether all writes to Zoho are held back."""
+        return self.paused_at is not None
 
 
 class Organisations(Protocol):
@@ -66,6 +84,9 @@ class Organisations(Protocol):
 
     def names_were_enforced(self) -> None:
         """Remember that it was."""
+
+    def standing(self) -> Standing:
+        """Say what people have decided, as of now; nothing of it is ever remembered here."""
 
 
 class BillingApi(Protocol):

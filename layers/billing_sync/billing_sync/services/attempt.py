@@ -19,7 +19,7 @@ from billing_sync.domain.errors import (
     Unavailable,
 )
 from billing_sync.domain.states import STATES, State
-from billing_sync.domain.timing import LADDER, Timing
+from billing_sync.domain.timing import LADDER, NOT_THERE_YET, Timing
 from billing_sync.ports import (
     Claim,
     Clock,
@@ -64,6 +64,10 @@ ENDING: Final = "ending"
 
 BEYOND_ANY_SNAPSHOT: Final = timedelta(days=8)
 """Longer than a snapshot may be old (a week): who was there before was looked at in one."""
+
+
+NOT_FOUND_HERE: Final = "not_found_here"
+DELETED_HERE: Final = "deleted_here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,7 @@ class Attempt:
         source = self._source = self._rules.read(claim.record.entity_id)
         try:
             if source is None:
-                return self._source_row_is_gone()
+                return self._source_row_is_missing()
             if self._is_as_it_was(source):
                 return self._settle_back()
             if source.skip is not None:
@@ -141,13 +145,33 @@ class Attempt:
         except CallFailed as failure:
             return self._settle_failure(failure)
 
-    def _source_row_is_gone(self) -> Outcome:
-        """Nothing is deleted in Zoho by itself: a person decides."""
-        if self._claim.zoho_id is None:
-            code, sentence = "not_found_here", "There is no such row in the source."
-        else:
-            code, sentence = "deleted_here", "The row was deleted here; it is still in Zoho."
-        return self._settle(State.FAILED, code=code, sentence=sentence)
+    def _source_row_is_missing(self) -> Outcome:
+        """Wait a little for a row that was never seen: who told of it may not have committed yet.
+
+        Of one that is in Zoho nothing is deleted there by itself: a person decides.
+        """
+        claim = self._claim
+        if claim.zoho_id is not None:
+            return self._settle(
+                State.FAILED,
+                code="deleted_here",
+                sentence="The row was deleted here; it is still in Zoho.",
+            )
+        sentence = "There is no such row in the source."
+        waited = (
+            claim.attempt_number
+            if claim.code == NOT_FOUND_HERE and claim.claimed_from is State.RETRYING
+            else 0
+        )
+        if claim.attempted_fingerprint is None and waited < len(NOT_THERE_YET):
+            return self._settle(
+                State.RETRYING,
+                code="not_found_here",
+                sentence=sentence,
+                retry_in=self._timing.scaled(NOT_THERE_YET[waited]),
+                attempt_number=waited + 1,
+            )
+        return self._settle(State.FAILED, code="not_found_here", sentence=sentence)
 
     def _is_as_it_was(self, source: Source) -> bool:
         """Tell a signal about nothing: what was refused before would only be refused again."""
@@ -156,6 +180,8 @@ class Attempt:
             STATES[found].claimed_on_signal
             and found is not State.SYNCED
             and source.fingerprint == self._claim.attempted_fingerprint
+            # The row is here after all, which alone is something else.
+            and self._claim.code not in (NOT_FOUND_HERE, DELETED_HERE)
             # What Zoho makes itself may be there by now.
             and not source.link_only
         )
@@ -674,7 +700,9 @@ class Attempt:
         be read is to be looked at, not written, by the next claim too.
         """
         found = self._claim.claimed_from
-        attempt = 1 if found is State.EXHAUSTED else self._claim.attempt_number + 1
+        # Those of a row that had not come were attempts at reading it, not at sending it.
+        is_anew = found is State.EXHAUSTED or self._claim.code == NOT_FOUND_HERE
+        attempt = 1 if is_anew else self._claim.attempt_number + 1
         if attempt > len(LADDER):
             return self._settle(
                 State.EXHAUSTED,

@@ -1,17 +1,21 @@
-"""What an operator asks for: confirm, retry, link, create anyway, stop, status, show, report."""
+"""What an operator asks for: about records, about runs, and about the sync as a whole."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from billing_sync.domain.errors import Misconfigured
 from billing_sync.domain.states import STATES, EntityType, State
 from billing_sync.domain.steps import (
+    Accept,
     Confirm,
     CreateAnyway,
+    GoLive,
     Link,
     OperateAnswer,
     OperateEvent,
+    Pause,
     ReportKeys,
+    Resume,
     Retry,
     Show,
     Status,
@@ -20,13 +24,17 @@ from billing_sync.domain.steps import (
 from billing_sync.ports import (
     Confirmations,
     Operations,
+    Organisations,
     Quota,
     RecordKey,
+    RedGroup,
     Run,
     Runs,
     Source,
     Verification,
 )
+
+NEVER_RAN: Final = "Preflight never ran for this organisation: run it first."
 
 
 class Operate:
@@ -38,6 +46,7 @@ class Operate:
         operations: Operations,
         source: Source,
         confirmations: Confirmations,
+        organisations: Organisations,
         quota: Quota,
         verification: Verification,
     ) -> None:
@@ -46,30 +55,49 @@ class Operate:
         self._operations = operations
         self._source = source
         self._confirmations = confirmations
+        self._organisations = organisations
         self._quota = quota
         self._verification = verification
 
     def __call__(self, event: OperateEvent) -> OperateAnswer:
         """Do what is asked."""
         match event.root:
-            case Confirm() as asked:
-                self._confirmations.confirm(asked.items, asked.by)
-                self._operations.note(asked.by, "confirm", {"items": list(asked.items)})
-                return OperateAnswer(ok=True)
-            case Retry() as asked:
-                return self._retry(asked)
-            case Link() as asked:
-                return self._link(asked)
-            case CreateAnyway() as asked:
-                return self._create_anyway(asked)
+            case Retry() | Link() | CreateAnyway() | Accept() | Show() as asked:
+                return self._about_records(asked)
+            case Confirm() | GoLive() | Pause() | Resume() as asked:
+                return self._about_the_sync(asked)
             case Stop() as asked:
                 return self._stop(asked)
             case Status():
                 return self._status()
-            case Show() as asked:
-                return self._show(asked)
             case ReportKeys() as asked:
                 return self._report(asked)
+
+    def _about_records(self, asked: Retry | Link | CreateAnyway | Accept | Show) -> OperateAnswer:
+        match asked:
+            case Retry():
+                return self._retry(asked)
+            case Link():
+                return self._link(asked)
+            case CreateAnyway():
+                return self._create_anyway(asked)
+            case Accept():
+                return self._accept(asked)
+            case Show():
+                return self._show(asked)
+
+    def _about_the_sync(self, asked: Confirm | GoLive | Pause | Resume) -> OperateAnswer:
+        match asked:
+            case Confirm():
+                self._confirmations.confirm(asked.items, asked.by)
+                self._operations.note(asked.by, "confirm", {"items": list(asked.items)})
+                return OperateAnswer(ok=True)
+            case GoLive():
+                return self._go_live(asked)
+            case Pause():
+                return self._pause(asked)
+            case Resume():
+                return self._resume(asked)
 
     def _retry(self, asked: Retry) -> OperateAnswer:
         if not (asked.ids or asked.states or asked.code):
@@ -116,6 +144,44 @@ class Operate:
             )
         return OperateAnswer(ok=True)
 
+    def _accept(self, asked: Accept) -> OperateAnswer:
+        record = self._record(asked.entity, asked.id)
+        if isinstance(record, OperateAnswer):
+            return record
+        if not self._operations.accept(record, asked.reason, by=asked.by):
+            return _refusal(
+                "NotAllowed",
+                "id",
+                "Only a red record may be accepted, and none whose write is being proved.",
+            )
+        return OperateAnswer(ok=True)
+
+    def _go_live(self, asked: GoLive) -> OperateAnswer:
+        if self._confirmations.facts() is None:
+            return _refusal("NotReady", None, NEVER_RAN)
+        before = self._organisations.standing().live_from
+        live_from = self._operations.go_live(asked.since, by=asked.by)
+        if live_from is None:
+            return _refusal("InvalidRequest", "from", "It lies ahead: give a time that has passed.")
+        return OperateAnswer.model_validate(
+            {"ok": True, "live_from": _time(live_from), "before": _time(before)}
+        )
+
+    def _pause(self, asked: Pause) -> OperateAnswer:
+        if self._confirmations.facts() is None:
+            return _refusal("NotReady", None, NEVER_RAN)
+        paused = self._operations.pause(asked.reason, by=asked.by)
+        now_is = self._organisations.standing()
+        if not paused:
+            return _refusal("Paused", None, f"Writes are paused already, by {now_is.paused_by}.")
+        return OperateAnswer.model_validate({"ok": True, "paused_at": _time(now_is.paused_at)})
+
+    def _resume(self, asked: Resume) -> OperateAnswer:
+        woken = self._operations.resume(by=asked.by)
+        if woken is None:
+            return _refusal("NotPaused", None, "Writes are not paused.")
+        return OperateAnswer.model_validate({"ok": True, "due": woken})
+
     def _stop(self, asked: Stop) -> OperateAnswer:
         run = self._runs.request_stop(asked.by)
         if run is None:
@@ -125,25 +191,30 @@ class Operate:
 
     def _status(self) -> OperateAnswer:
         run = self._runs.latest()
+        now_is = self._organisations.standing()
         return OperateAnswer.model_validate(
             {
                 "ok": True,
                 "organisation": self._confirmations.facts(),
+                "live_from": _time(now_is.live_from),
+                "paused": (
+                    {
+                        "at": _time(now_is.paused_at),
+                        "by": now_is.paused_by,
+                        "reason": now_is.paused_reason,
+                    }
+                    if now_is.is_paused
+                    else None
+                ),
                 "run": self._run(run) if run else None,
                 "records": self._verification.state_counts(),
                 "in_the_run": self._runs.record_counts(run.run_id) if run else {},
                 "quota": self._quota_view(),
                 "token": self._verification.token_facts(),
-                "red": [
-                    {
-                        "entity": group.entity.value,
-                        "state": group.state.value,
-                        "code": group.code,
-                        "count": group.count,
-                        "sentence": group.sentence,
-                        "ids": list(group.ids),
-                    }
-                    for group in self._verification.red_groups(None)
+                "red": [_group(group) for group in self._verification.red_groups(None)],
+                "accepted": [
+                    {**_group(group), "reason": group.reason}
+                    for group in self._verification.red_groups(None, accepted=True)
                 ],
             }
         )
@@ -231,6 +302,17 @@ class Operate:
                 "Several", "id", f"Several rows have this number: {', '.join(found)}. Give the id."
             )
         return RecordKey(entity, found[0])
+
+
+def _group(group: RedGroup) -> dict[str, Any]:
+    return {
+        "entity": group.entity.value,
+        "state": group.state.value,
+        "code": group.code,
+        "count": group.count,
+        "sentence": group.sentence,
+        "ids": list(group.ids),
+    }
 
 
 def _unknown(given: str) -> OperateAnswer:

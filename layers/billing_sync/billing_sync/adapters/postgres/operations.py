@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, text
@@ -9,10 +10,24 @@ from sqlalchemy.exc import IntegrityError
 
 from billing_sync.adapters.postgres.engine import one_statement
 from billing_sync.adapters.postgres.records import sql_list
-from billing_sync.domain.states import EntityType, State, states_where
+from billing_sync.domain.states import (
+    Colour,
+    EntityType,
+    State,
+    states_coloured,
+    states_where,
+)
 from billing_sync.ports import RecordKey
 
 AT_REST: Final = sql_list(states_where("claimed_on_signal"))
+
+ASKED_FOR_NOW: Final = """
+        -- A person asks for this very record: after go-live the sweep brings it, however old it is.
+        live_since = CASE WHEN live_since IS NULL AND EXISTS (
+                SELECT 1 FROM billing_sync.organisations o
+                WHERE o.organisation_id = :organisation_id AND o.live_from IS NOT NULL)
+            THEN clock_timestamp() ELSE live_since END
+"""
 
 RETRY: Final = text(f"""
     UPDATE billing_sync.records SET
@@ -23,7 +38,8 @@ RETRY: Final = text(f"""
         -- The ladder begins anew. What is in doubt stays so: an intent is never cleared by hand.
         attempt_number = 0,
         next_attempt_at = CASE WHEN state = 'retrying' THEN clock_timestamp()
-            ELSE next_attempt_at END
+            ELSE next_attempt_at END,
+        {ASKED_FOR_NOW}
     WHERE organisation_id = :organisation_id AND entity_type = :entity_type
       AND (:any_id OR entity_id = ANY(:ids))
       AND (:any_state OR state = ANY(:states))
@@ -37,14 +53,15 @@ HOLDER: Final = text("""
       AND zoho_id = :zoho_id AND entity_id <> :entity_id
 """)
 
-LINK: Final = text("""
+LINK: Final = text(f"""
     UPDATE billing_sync.records SET
         zoho_id = :zoho_id, how = 'linked', confirmed_fingerprint = NULL,
         attempted_fingerprint = NULL, signals = signals + 1, create_anyway_by = NULL,
         former_zoho_ids = CASE WHEN zoho_id <> :zoho_id
             THEN array_append(former_zoho_ids, zoho_id) ELSE former_zoho_ids END,
         code = CASE WHEN code = 'gone_in_zoho' THEN 'linked_again' ELSE code END,
-        changed_at = clock_timestamp()
+        changed_at = clock_timestamp(),
+        {ASKED_FOR_NOW}
     WHERE organisation_id = :organisation_id AND entity_type = :entity_type
       AND entity_id = :entity_id
       AND state IN ('ambiguous', 'failed', 'mismatch', 'exhausted', 'skipped', 'pending',
@@ -54,12 +71,51 @@ LINK: Final = text("""
                         AND i.entity_id = :entity_id AND i.closed_at IS NULL)
 """)
 
-CREATE_ANYWAY: Final = text("""
+CREATE_ANYWAY: Final = text(f"""
     UPDATE billing_sync.records SET
         create_anyway_by = :by, attempted_fingerprint = NULL, signals = signals + 1,
-        changed_at = clock_timestamp()
+        changed_at = clock_timestamp(),
+        {ASKED_FOR_NOW}
     WHERE organisation_id = :organisation_id AND entity_type = :entity_type
       AND entity_id = :entity_id AND state = 'ambiguous' AND code = 'plausible'
+""")
+
+RED: Final = sql_list(states_coloured(Colour.RED))
+
+# What is in doubt is being proved, and says itself what it was.
+ACCEPT: Final = text(f"""
+    UPDATE billing_sync.records SET
+        accepted_at = clock_timestamp(), accepted_by = :by, accepted_reason = :reason
+    WHERE organisation_id = :organisation_id AND entity_type = :entity_type
+      AND entity_id = :entity_id AND state IN ({RED}) AND state <> 'in_doubt'
+""")
+
+GO_LIVE: Final = text("""
+    UPDATE billing_sync.organisations SET
+        live_from = coalesce(CAST(:since AS timestamptz), live_from, clock_timestamp())
+    WHERE organisation_id = :organisation_id
+      AND (CAST(:since AS timestamptz) IS NULL
+           OR CAST(:since AS timestamptz) <= clock_timestamp())
+      AND (NOT :only_first OR live_from IS NULL)
+    RETURNING live_from
+""")
+
+PAUSE: Final = text("""
+    UPDATE billing_sync.organisations SET
+        paused_at = clock_timestamp(), paused_by = :by, paused_reason = :reason
+    WHERE organisation_id = :organisation_id AND paused_at IS NULL
+""")
+
+RESUME: Final = text("""
+    UPDATE billing_sync.organisations SET
+        paused_at = NULL, paused_by = NULL, paused_reason = NULL
+    WHERE organisation_id = :organisation_id AND paused_at IS NOT NULL
+""")
+
+WAKE_PAUSED: Final = text("""
+    UPDATE billing_sync.records SET next_attempt_at = clock_timestamp()
+    WHERE organisation_id = :organisation_id AND code = 'writes_paused'
+      AND state IN ('retrying', 'in_doubt')
 """)
 
 NUMBERS: Final = {
@@ -139,6 +195,51 @@ class PostgresOperations:
             if allowed.rowcount:
                 self._audit(connection, by, "create_anyway", record, {})
             return allowed.rowcount > 0
+
+    def accept(self, record: RecordKey, reason: str, *, by: str) -> bool:
+        """Accept a red record; False where it is not red, or is in doubt."""
+        with self._engine.begin() as connection:
+            accepted = connection.execute(ACCEPT, {**self._key(record), "by": by, "reason": reason})
+            if accepted.rowcount:
+                self._audit(connection, by, "accept", record, {"reason": reason})
+            return accepted.rowcount > 0
+
+    def go_live(
+        self, since: datetime | None, *, by: str, only_first: bool = False
+    ) -> datetime | None:
+        """Set `live_from`; gives it as it stands now, None where nothing was set."""
+        with self._engine.begin() as connection:
+            live_from: datetime | None = connection.execute(
+                GO_LIVE,
+                {
+                    "organisation_id": self._organisation_id,
+                    "since": since,
+                    "only_first": only_first,
+                },
+            ).scalar_one_or_none()
+            if live_from is not None:
+                self._audit(connection, by, "go_live", None, {"from": live_from.isoformat()})
+        return live_from
+
+    def pause(self, reason: str, *, by: str) -> bool:
+        """Hold back every write; False where they are already."""
+        with self._engine.begin() as connection:
+            paused = connection.execute(
+                PAUSE, {"organisation_id": self._organisation_id, "by": by, "reason": reason}
+            )
+            if paused.rowcount:
+                self._audit(connection, by, "pause", None, {"reason": reason})
+            return paused.rowcount > 0
+
+    def resume(self, *, by: str) -> int | None:
+        """Let writes go on, and make due what waited for it, in one transaction."""
+        organisation = {"organisation_id": self._organisation_id}
+        with self._engine.begin() as connection:
+            if connection.execute(RESUME, organisation).rowcount == 0:
+                return None
+            woken = connection.execute(WAKE_PAUSED, organisation).rowcount
+            self._audit(connection, by, "resume", None, {"woken": woken})
+        return woken
 
     def resolve(self, entity: EntityType, given: str) -> tuple[str, ...]:
         """Give the ids of the rows whose id this is; else those whose number it is."""

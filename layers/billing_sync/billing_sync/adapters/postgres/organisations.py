@@ -13,6 +13,7 @@ from sqlalchemy import Engine, text
 from billing_sync.adapters.postgres.engine import one_statement
 from billing_sync.domain.errors import Misconfigured
 from billing_sync.domain.remote import Tax
+from billing_sync.ports import Standing
 
 LEARN: Final = text("""
     INSERT INTO billing_sync.organisations
@@ -35,6 +36,12 @@ FACTS: Final = text("""
 # Zoho's documents bear the day that it is where the organisation is.
 TODAY: Final = text("""
     SELECT coalesce(today, CAST(clock_timestamp() AT TIME ZONE CAST(:time_zone AS text) AS date))
+    FROM billing_sync.organisations WHERE organisation_id = :organisation_id
+""")
+
+
+STANDING: Final = text("""
+    SELECT live_from, paused_at, paused_by, paused_reason
     FROM billing_sync.organisations WHERE organisation_id = :organisation_id
 """)
 
@@ -153,6 +160,14 @@ class PostgresOrganisations:
                         WHERE organisation_id = :organisation_id"""),
                 {"organisation_id": self._organisation_id},
             )
+
+    def standing(self) -> Standing:
+        """Say what people have decided; before the first preflight, nothing."""
+        with one_statement(self._engine) as connection:
+            row = connection.execute(
+                STANDING, {"organisation_id": self._organisation_id}
+            ).one_or_none()
+        return Standing() if row is None else Standing(**row._asdict())
 
     def confirm(self, items: tuple[str, ...], by: str) -> None:
         """Store what a person has looked at in Zoho, with name and date."""

@@ -7,7 +7,7 @@ database's `clock_timestamp()`.
 import json
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row, text
@@ -15,8 +15,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from billing_sync.adapters.postgres.engine import one_statement
 from billing_sync.adapters.postgres.quota import take_permit
-from billing_sync.domain.errors import FenceLost, LogNotWritten, NotNow
-from billing_sync.domain.states import EntityType, State, states_where
+from billing_sync.domain.errors import FenceLost, LogNotWritten, NotNow, Paused
+from billing_sync.domain.states import STATES, EntityType, State, states_where
 from billing_sync.domain.timing import Timing
 from billing_sync.ports import (
     Claim,
@@ -164,6 +164,9 @@ FENCE: Final = text(f"""
     WHERE organisation_id = :organisation_id AND entity_type = :entity_type
       AND entity_id = :entity_id AND claim_id = :claim_id AND state = 'syncing'
       AND lease_until > clock_timestamp()
+    -- Asked in the same round trip: a pause holds back every write that is not on its way.
+    RETURNING EXISTS (SELECT 1 FROM billing_sync.organisations o
+                      WHERE o.organisation_id = :organisation_id AND o.paused_at IS NOT NULL)
 """)
 
 INSERT_INTENT: Final = text("""
@@ -268,15 +271,69 @@ WAKE_CHILDREN: Final = text("""
       AND blocked_on_id = :entity_id AND state = 'blocked'
 """)
 
-SIGNAL: Final = text("""
-    INSERT INTO billing_sync.records AS r (organisation_id, entity_type, entity_id, signals)
-    VALUES (:organisation_id, :entity_type, :entity_id, 1)
+LIVE_SINCE: Final = f"""
+    CASE WHEN r.live_since IS NULL
+              OR r.state IN ({sql_list(states_where("claimed_on_signal"))})
+                 AND r.signals <= r.signals_claimed
+         THEN clock_timestamp() ELSE r.live_since END
+"""
+"""Since when something that came in real time waits, by which its turn comes. One that is told of
+again does not go to the end of the queue for it, and one that was at rest does not go first."""
+
+SIGNAL: Final = text(f"""
+    INSERT INTO billing_sync.records AS r
+        (organisation_id, entity_type, entity_id, signals, live_since)
+    VALUES (:organisation_id, :entity_type, :entity_id, 1,
+            CASE WHEN :live THEN clock_timestamp() END)
     ON CONFLICT (organisation_id, entity_type, entity_id)
     DO UPDATE SET
         signals = r.signals + 1,
+        live_since = CASE WHEN :live THEN {LIVE_SINCE} ELSE r.live_since END,
         -- It may wait for days: what changed here is not to wait with it.
         next_attempt_at = CASE r.state WHEN 'waiting' THEN clock_timestamp()
                                        ELSE r.next_attempt_at END
+""")
+
+NOT_LEFT_OUT: Final = """NOT EXISTS (
+    SELECT 1 FROM unnest(CAST(:types AS text[]), CAST(:ids AS text[])) AS left_out (type, id)
+    WHERE left_out.type = r.entity_type AND left_out.id = r.entity_id)
+"""
+
+NOT_AT_REST: Final = sql_list(
+    [state for state, rule in STATES.items() if not rule.claimed_on_signal]
+)
+
+# By the index of what is live and not at rest: among a hundred thousand records mostly none. A
+# parent for which one of them waits is as urgent, whatever is told of the parent itself.
+LIVE: Final = f"""
+    WITH RECURSIVE live (entity_type, entity_id) AS (
+        (SELECT entity_type, entity_id FROM billing_sync.records
+         WHERE organisation_id = :organisation_id AND live_since IS NOT NULL
+           AND state IN ({NOT_AT_REST})
+         UNION
+         SELECT entity_type, entity_id FROM billing_sync.records
+         WHERE organisation_id = :organisation_id AND live_since IS NOT NULL
+           AND signals > signals_claimed)
+        UNION
+        SELECT r.blocked_on_type, r.blocked_on_id FROM live
+        JOIN billing_sync.records r USING (entity_type, entity_id)
+        WHERE r.organisation_id = :organisation_id AND r.state = 'blocked'
+    )
+"""
+
+# A parent that is not live itself goes before all: there may be many who wait for it.
+DUE_LIVE: Final = text(f"""
+    {LIVE}
+    SELECT r.entity_type, r.entity_id FROM live
+    JOIN billing_sync.records r USING (entity_type, entity_id)
+    WHERE r.organisation_id = :organisation_id AND {CLAIMABLE} AND {NOT_LEFT_OUT}
+    ORDER BY r.live_since NULLS FIRST, r.entity_id LIMIT :limit
+""")
+
+DUE: Final = text(f"""
+    SELECT r.entity_type, r.entity_id FROM billing_sync.records r
+    WHERE r.organisation_id = :organisation_id AND {CLAIMABLE} AND {NOT_LEFT_OUT}
+    ORDER BY r.live_since NULLS LAST, r.next_attempt_at NULLS FIRST, r.entity_id LIMIT :limit
 """)
 
 ENSURE: Final = text("""
@@ -377,10 +434,10 @@ class PostgresRecords:
         self._note_refused_trigger = note_refused_trigger
         self._stall = f"{int(timing.send_window_seconds * 1000)}ms"
 
-    def signal(self, record: RecordKey) -> None:
+    def signal(self, record: RecordKey, *, live: bool = False) -> None:
         """Count a signal; a record that is not there yet becomes `pending`."""
         with one_statement(self._engine) as connection:
-            connection.execute(SIGNAL, self._key(record))
+            connection.execute(SIGNAL, {**self._key(record), "live": live})
 
     def claim(self, record: RecordKey, *, serial_key: str | None = None) -> Claim | NotClaimed:
         """Claim in one statement, so that «held» and «never seen» cannot be confused."""
@@ -420,8 +477,8 @@ class PostgresRecords:
         try:
             with self._engine.begin() as connection:
                 return self._open_intent(connection, claim, write, priority, run_id, send_by)
-        except NotNow:
-            if priority is Priority.TRIGGER:
+        except NotNow as refused:
+            if priority is Priority.TRIGGER and not isinstance(refused, Paused):
                 self._note_refused_trigger()
             raise
         except DBAPIError as error:
@@ -441,7 +498,7 @@ class PostgresRecords:
         send_by: float,
     ) -> tuple[Intent, Permit]:
         key = self._key(claim.record)
-        fenced = connection.execute(
+        is_paused = connection.execute(
             FENCE,
             {
                 **key,
@@ -450,9 +507,11 @@ class PostgresRecords:
                 "fingerprint": write.fingerprint,
                 "source_version": write.source_version,
             },
-        )
-        if fenced.rowcount == 0:
+        ).scalar_one_or_none()
+        if is_paused is None:
             raise FenceLost(f"the claim on {claim.record} is lost")
+        if is_paused:
+            raise Paused(self._timing.pause_seconds)
         permit = take_permit(
             connection, self._organisation_id, priority, self._timing, send_by=send_by
         )
@@ -723,14 +782,18 @@ class PostgresRecords:
                 },
             ).rowcount
 
-    def due(self, limit: int) -> list[RecordKey]:
-        """Give records that are claimable now, the longest due first."""
+    def due(
+        self, limit: int, *, live_only: bool = False, but: Collection[RecordKey] = ()
+    ) -> list[RecordKey]:
+        """Give records that are claimable now, what came in real time first, leaving some out."""
         with one_statement(self._engine) as connection:
             rows = connection.execute(
-                text(f"""SELECT entity_type, entity_id FROM billing_sync.records r
-                         WHERE r.organisation_id = :organisation_id AND {CLAIMABLE}
-                         ORDER BY r.next_attempt_at NULLS FIRST, r.entity_id LIMIT :limit"""),
-                {"organisation_id": self._organisation_id, "limit": limit},
+                DUE_LIVE if live_only else DUE,
+                {
+                    "organisation_id": self._organisation_id,
+                    "limit": limit,
+                    **columns_of(but),
+                },
             ).all()
         return [RecordKey(EntityType(row.entity_type), row.entity_id) for row in rows]
 
@@ -760,6 +823,14 @@ class PostgresRecords:
             "entity_type": record.entity.value,
             "entity_id": record.entity_id,
         }
+
+
+def columns_of(records: Collection[RecordKey]) -> dict[str, list[str]]:
+    """Give keys as the two parallel lists that a statement unnests."""
+    return {
+        "types": [record.entity.value for record in records],
+        "ids": [record.entity_id for record in records],
+    }
 
 
 def log_values(organisation_id: str, entry: LogEntry) -> dict[str, Any]:

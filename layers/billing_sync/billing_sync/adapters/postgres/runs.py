@@ -8,7 +8,7 @@ from sqlalchemy import Engine, Row, text
 from sqlalchemy.exc import IntegrityError
 
 from billing_sync.adapters.postgres.engine import one_statement
-from billing_sync.adapters.postgres.records import CLAIMABLE
+from billing_sync.adapters.postgres.records import CLAIMABLE, NOT_LEFT_OUT, columns_of
 from billing_sync.domain.states import EntityType
 from billing_sync.domain.steps import (
     ENTITY_OF_PHASE,
@@ -46,11 +46,6 @@ ONE_WRITES: Final = text("""
 """)
 
 # What this invocation could not claim, because another of the same customer was in hand.
-NOT_LEFT_OUT: Final = """NOT EXISTS (
-    SELECT 1 FROM unnest(CAST(:types AS text[]), CAST(:ids AS text[])) AS left_out (type, id)
-    WHERE left_out.type = r.entity_type AND left_out.id = r.entity_id)
-"""
-
 LEASE_OVER: Final = "(r.state = 'syncing' AND r.lease_until < clock_timestamp())"
 
 
@@ -432,7 +427,7 @@ class PostgresRuns:
                         JOIN unnest(CAST(:types AS text[]), CAST(:ids AS text[]))
                              AS asked (entity_type, entity_id) USING (entity_type, entity_id)
                         WHERE organisation_id = :organisation_id AND run_id = :run_id"""),
-                {**self._run(run_id), **_columns(records)},
+                {**self._run(run_id), **columns_of(records)},
             ).all()
         return {RecordKey(EntityType(row.entity_type), row.entity_id) for row in rows}
 
@@ -489,7 +484,7 @@ class PostgresRuns:
                          WHERE organisation_id = :organisation_id AND run_id = :run_id
                            AND phase = :phase AND to_do AND worked_at IS NULL AND {NOT_LEFT_OUT}
                          ORDER BY position LIMIT :limit"""),
-                {**self._run(run_id), "phase": phase, "limit": limit, **_columns(but)},
+                {**self._run(run_id), "phase": phase, "limit": limit, **columns_of(but)},
             ).all()
         return [RecordKey(EntityType(row.entity_type), row.entity_id) for row in rows]
 
@@ -525,7 +520,7 @@ class PostgresRuns:
                          WHERE r.organisation_id = :organisation_id AND {OF_THE_RUN}
                            AND ({CLAIMABLE} OR {LEASE_OVER}) AND {NOT_LEFT_OUT}
                          ORDER BY r.next_attempt_at NULLS FIRST, r.entity_id LIMIT :limit"""),
-                {**self._run(run_id), "limit": limit, **_columns(but)},
+                {**self._run(run_id), "limit": limit, **columns_of(but)},
             ).all()
         return [RecordKey(EntityType(row.entity_type), row.entity_id) for row in rows]
 
@@ -646,13 +641,6 @@ class PostgresRuns:
     def _execute(self, statement: str, run_id: str, **values: Any) -> None:
         with one_statement(self._engine) as connection:
             connection.execute(text(statement), {**self._run(run_id), **values})
-
-
-def _columns(records: Collection[RecordKey]) -> dict[str, list[str]]:
-    return {
-        "types": [record.entity.value for record in records],
-        "ids": [record.entity_id for record in records],
-    }
 
 
 def _entity(phase: str) -> EntityType:

@@ -1,6 +1,7 @@
 """The provider's rows, through the views `billing_source`."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
 
@@ -28,7 +29,7 @@ from billing_sync.domain.source import (
     Service,
     SourceRow,
 )
-from billing_sync.domain.states import EntityType, states_where
+from billing_sync.domain.states import EntityType, State, states_where
 from billing_sync.domain.steps import Only
 from billing_sync.ports import RecordKey
 
@@ -41,6 +42,32 @@ MODEL_OF: Final[dict[EntityType, type[SourceRow]]] = {
     EntityType.INVOICE: Invoice,
     EntityType.PAYMENT: Payment,
 }
+
+
+UNTOLD: Final = f"""
+    r.signals <= r.signals_claimed
+    AND r.state IN ({sql_list((*states_where("claimed_on_signal"), State.WAITING))})
+"""
+"""Whoever is on the way is read again anyway; one that waits may do so for a day."""
+
+CHANGED: Final = f"""
+    (r.entity_id IS NULL OR r.source_version IS DISTINCT FROM s.updated_at AND {UNTOLD})
+"""
+
+# Of what was changed since, also those that are still the backfill's, such as one that a trigger
+# told of before the sync went live. What our own status columns made of an old row's time is no
+# change: they are written for no record that is `pending`, and with its version for all that was
+# read.
+CHANGED_SINCE: Final = f"""
+    ({{created}} OR s.updated_at >= :since) AND (
+        {CHANGED}
+        OR r.live_since IS NULL
+           AND (r.state IN ('pending', 'retrying', 'waiting', 'blocked', 'in_doubt')
+                OR r.state = 'syncing' AND r.lease_until < clock_timestamp()
+                OR r.signals > r.signals_claimed)
+           AND ({{created}} OR r.state = 'pending'
+                OR r.source_version IS NOT NULL AND r.source_version <> s.updated_at))
+"""
 
 
 class PostgresSource:
@@ -237,7 +264,9 @@ class PostgresSource:
             counted = connection.execute(text(f"SELECT count(*) FROM {relation(VIEW_OF[entity])}"))
             return int(counted.scalar_one())
 
-    def changed(self, entity: EntityType, limit: int) -> list[RecordKey]:
+    def changed(
+        self, entity: EntityType, limit: int, *, since: datetime | None = None
+    ) -> list[RecordKey]:
         """Give records whose row is new, or is not the version that was last read.
 
         Our own write of the status columns is no change: the version that it made is stored.
@@ -245,24 +274,43 @@ class PostgresSource:
         """
         if entity is EntityType.PRODUCT:
             return []
+        view = VIEW_OF[entity]
+        created = "s.created_at >= :since" if has_column(view, "created_at") else "false"
+        where = CHANGED if since is None else CHANGED_SINCE.format(created=created)
         with one_statement(self._engine) as connection:
             rows = connection.execute(
                 text(f"""
-                    SELECT CAST(s.id AS text) AS id FROM {relation(VIEW_OF[entity])} s
+                    SELECT CAST(s.id AS text) AS id FROM {relation(view)} s
                     LEFT JOIN billing_sync.records r
                       ON r.organisation_id = :organisation_id AND r.entity_type = :entity_type
                      AND r.entity_id = CAST(s.id AS text)
-                    WHERE r.entity_id IS NULL
-                       OR r.source_version IS DISTINCT FROM s.updated_at
-                          AND r.signals <= r.signals_claimed
-                          AND r.state IN ({sql_list(states_where("claimed_on_signal"))})
+                    WHERE {where}
                     ORDER BY s.id LIMIT :limit"""),
-                {**self._key(entity), "limit": limit},
+                {**self._key(entity), "limit": limit, "since": since},
             )
             return [RecordKey(entity, row.id) for row in rows]
 
-    def vanished(self, entity: EntityType) -> list[RecordKey]:
-        """Give records that are in Zoho and whose row is gone here, not yet said to be so."""
+    def come_back(self, entity: EntityType) -> list[RecordKey]:
+        """Give records of real time that were said to be deleted here, and whose row is here."""
+        if entity is EntityType.PRODUCT:
+            return []
+        with one_statement(self._engine) as connection:
+            rows = connection.execute(
+                text(f"""SELECT r.entity_id FROM billing_sync.records r
+                         JOIN {relation(VIEW_OF[entity])} s ON CAST(s.id AS text) = r.entity_id
+                         WHERE r.organisation_id = :organisation_id
+                           AND r.entity_type = :entity_type AND r.code = 'deleted_here'
+                           AND r.live_since IS NOT NULL AND r.signals <= r.signals_claimed
+                         ORDER BY r.entity_id"""),
+                self._key(entity),
+            ).all()
+        return [RecordKey(entity, row.entity_id) for row in rows]
+
+    def vanished(self, entity: EntityType, *, unsaid: bool = False) -> list[RecordKey]:
+        """Give records that are in Zoho and whose row is gone here, not yet said to be so.
+
+        `unsaid` leaves out those of which somebody was told, or who are on their way.
+        """
         if entity is EntityType.PRODUCT:
             still_here, values = "r.entity_id = ANY(:here)", {"here": self._service_types()}
         else:
@@ -278,9 +326,10 @@ class PostgresSource:
                            AND r.entity_type = :entity_type AND r.zoho_id IS NOT NULL
                            AND r.removed_at IS NULL
                            AND r.code IS DISTINCT FROM 'deleted_here'
+                           AND (NOT :unsaid OR {UNTOLD})
                            AND NOT {still_here}
                          ORDER BY r.entity_id"""),
-                {**self._key(entity), **values},
+                {**self._key(entity), **values, "unsaid": unsaid},
             ).all()
         return [RecordKey(entity, row.entity_id) for row in rows]
 

@@ -345,21 +345,23 @@ class PostgresVerification:
         )
         return rows[0] if rows else None
 
-    def red_groups(self, run_id: str | None) -> list[RedGroup]:
-        """Group what is red by cause, the largest group first."""
+    def red_groups(self, run_id: str | None, *, accepted: bool = False) -> list[RedGroup]:
+        """Group what is red by cause, the largest group first; or what of it was accepted."""
         rows = self._rows(
             f"""SELECT r.entity_type, r.state, coalesce(r.code, r.state) AS code,
                        count(*) AS records, min(r.sentence) AS sentence,
                        (array_agg(coalesce(c.account_number, r.entity_id)
-                                  ORDER BY r.entity_id))[1:{IDS_SHOWN}] AS ids
+                                  ORDER BY r.entity_id))[1:{IDS_SHOWN}] AS ids,
+                       (array_agg(r.accepted_reason ORDER BY r.entity_id))[1] AS reason
                 FROM billing_sync.records r
                 LEFT JOIN billing_source.customers c
                   ON r.entity_type = 'customer' AND CAST(c.id AS text) = r.entity_id
                 WHERE r.organisation_id = :organisation_id AND r.state IN ({RED})
-                  AND r.accepted_at IS NULL
+                  AND (r.accepted_at IS NOT NULL) = :accepted
                   AND (CAST(:run_id AS text) IS NULL OR {OF_THE_RUN})
                 GROUP BY 1, 2, 3 ORDER BY 4 DESC, 3""",
             run_id=run_id,
+            accepted=accepted,
         )
         return [
             RedGroup(
@@ -369,16 +371,21 @@ class PostgresVerification:
                 count=row.records,
                 sentence=row.sentence or "",
                 ids=tuple(row.ids),
+                reason=row.reason if accepted else None,
             )
             for row in rows
         ]
 
     def state_counts(self) -> dict[str, dict[str, int]]:
-        """Count all records by entity and state."""
+        """Count all records by entity and state; red ones that were accepted as `accepted`."""
         counts: dict[str, dict[str, int]] = {}
         for row in self._rows(
-            """SELECT entity_type, state, count(*) AS records FROM billing_sync.records
-               WHERE organisation_id = :organisation_id GROUP BY 1, 2 ORDER BY 1, 2"""
+            f"""SELECT entity_type,
+                       CASE WHEN accepted_at IS NOT NULL AND state IN ({RED}) THEN 'accepted'
+                            ELSE state END AS state,
+                       count(*) AS records
+                FROM billing_sync.records
+                WHERE organisation_id = :organisation_id GROUP BY 1, 2 ORDER BY 1, 2"""
         ):
             counts.setdefault(row.entity_type, {})[row.state] = row.records
         return counts

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
-from billing_sync.domain.errors import LogNotWritten, Misconfigured, NotNow, Unavailable
+from billing_sync.domain.errors import LogNotWritten, Misconfigured, NotNow, Paused, Unavailable
 from billing_sync.domain.remote import RemoteInvoice
 from billing_sync.domain.states import STATES, EntityType, State
 from billing_sync.domain.steps import ENTITY_OF_PHASE, OFF_DUE, Next, Phase, StepAnswer, StepEvent
@@ -15,6 +15,7 @@ from billing_sync.ports import (
     CanaryState,
     Clock,
     Executions,
+    Organisations,
     Priority,
     Quota,
     RecordKey,
@@ -66,12 +67,14 @@ class SyncBatch:
         sync_record: SyncRecord,
         quota: Quota,
         api: BillingApi,
+        organisations: Organisations,
         executions: Executions,
         clock: Clock,
         invoice_rows: TakeRows[RemoteInvoice],
         *,
         workers: int,
         longest_sleep_seconds: float,
+        pause_seconds: float,
         work_off_seconds: float,
     ) -> None:
         """`workers` records at once; `work_off_seconds` is real time for what falls due."""
@@ -81,11 +84,13 @@ class SyncBatch:
         self._sync_record = sync_record
         self._quota = quota
         self._api = api
+        self._organisations = organisations
         self._executions = executions
         self._clock = clock
         self._invoice_rows = invoice_rows
         self._workers = workers
         self._longest_sleep_seconds = longest_sleep_seconds
+        self._pause_seconds = pause_seconds
         self._work_off_seconds = work_off_seconds
         self._asked_at = float("-inf")
 
@@ -145,6 +150,9 @@ class SyncBatch:
             return self._loop.wait(run_id, batch.wait, counts)
         if time_left() < SPARE_SECONDS:
             return StepAnswer(next=Next.AGAIN, counts=counts)
+        if self._organisations.standing().is_paused:
+            # Asked before a record is claimed: each would only be put down again.
+            return self._loop.wait(run_id, Paused(self._pause_seconds), counts)
         try:
             self._probe_a_paused_day()
         except NotNow as refusal:
