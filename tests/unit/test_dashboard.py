@@ -309,8 +309,8 @@ PAUSED = replace(
             Colour.AMBER,
             "Zoho gives no access token until 20:24",
         ),
-        (counting(synced=2, pending=1), {}, Colour.AMBER, "1 record is on the way"),
-        (counting(retrying=2, waiting=1, blocked=1), {}, Colour.AMBER, "4 records are on the way"),
+        (counting(synced=2, pending=1), {}, Colour.AMBER, "1 record is not in step yet"),
+        (counting(retrying=2, waiting=1, blocked=1), {}, Colour.AMBER, "4 records are not in step yet"),
     ],
 )
 def test_the_verdict_is_one_line(
@@ -330,7 +330,7 @@ def test_a_pause_is_said_first_and_what_is_red_still_colours_it() -> None:
     assert verdict.also == (
         "20 records are red, worth R 11,943.00",
         "The backfill waits until Mon 23 Nov 06:02: the day's calls are used up",
-        "18,480 records are on the way",
+        "18,480 records are not in step yet",
     )
 
 

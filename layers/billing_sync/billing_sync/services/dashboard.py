@@ -42,8 +42,7 @@ It reads only, and takes no parameters. *Retry these* asks the function `operate
 confirmation: who may press it needs the right `lambda:InvokeFunction` on that function as well.
 """
 
-RED_STATES: Final = frozenset(states_coloured(Colour.RED))
-ON_THE_WAY: Final = frozenset({*states_coloured(Colour.AMBER), *states_coloured(Colour.NONE)})
+NOT_YET: Final = frozenset({*states_coloured(Colour.AMBER), *states_coloured(Colour.NONE)})
 
 NEARLY_USED: Final = 0.9
 
@@ -214,7 +213,7 @@ def _verdict(
     """Say the most pressing thing first: a pause, what is red, what waits, what is under way."""
     tables = words.tables
     red = sum(group.count for group in tables.causes if not group.accepted)
-    under_way = sum(count.count for count in tables.states if count.state in ON_THE_WAY)
+    not_yet = sum(count.count for count in tables.states if count.state in NOT_YET)
     said: list[tuple[Colour, str]] = []
     if pause := _pause(tables.organisation, words):
         said.append((Colour.AMBER, pause))
@@ -230,9 +229,9 @@ def _verdict(
     said.extend((Colour.AMBER, wait) for wait in _waits(words, run, quota, token))
     if run is not None and run.ended_at is None and not words.wait(run):
         said.append((Colour.AMBER, f"A backfill is under way: {_doing(run)}"))
-    if under_way:
-        verb = "is" if under_way == 1 else "are"
-        said.append((Colour.AMBER, f"{_plural(under_way, 'record')} {verb} on the way"))
+    if not_yet:
+        verb = "is" if not_yet == 1 else "are"
+        said.append((Colour.AMBER, f"{_plural(not_yet, 'record')} {verb} not in step yet"))
     if not tables.states and not said:
         said.append((Colour.GREY, "No record has been looked at yet"))
     if not said:
