@@ -25,6 +25,7 @@ from ops.cli.dashboard import serve
 from ops.cli.follow import Follow
 from ops.cli.session import FINE, INTERRUPTED, RED, By, Session, command, who
 from ops.cli.stack import Execution, StackFault
+from ops.cli.triggers import redrive, send
 
 app = typer.Typer(
     name="billing-sync",
@@ -367,6 +368,13 @@ def report(
     if not session.as_json:
         _show_markdown(session, keys["report.md"])
     return FINE if told.get("colour") == "green" else RED
+
+
+# ------------------------------------------------------------------------------------- triggers
+
+
+app.command(short_help="Sign an event and post it to the door.")(send)
+app.command(short_help="Put a trigger's dead letters back.")(redrive)
 
 
 # --------------------------------------------------------------------------------------- parts

@@ -5,24 +5,35 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import ValidationError
 
+from billing_sync.domain.signatures import SenderSecrets
 from billing_sync.domain.steps import BackfillInput, OperateEvent, PreflightEvent
+from billing_sync.domain.triggers import Trigger
 from ops.cli.stack import Execution, StackFault
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_stepfunctions import SFNClient
     from mypy_boto3_stepfunctions.type_defs import DescribeExecutionOutputTypeDef
 
 # Longer than preflight, the slowest of what is asked, may take.
 _INVOKE_SECONDS: Final = 180
+# Longer than API Gateway waits for the function.
+_POST_SECONDS: Final = 35
+# Nobody else takes a dead letter while it is moved.
+_HOLD_SECONDS: Final = 60
 # botocore's own tries, for calls that may be repeated.
 _AGAIN: Final = Config(retries={"total_max_attempts": 4, "mode": "standard"})
 
@@ -157,6 +168,74 @@ class AwsStack:
             found = self._files.get_object(Bucket=self._output("RunsBucketName"), Key=key)
             yield from found["Body"].iter_chunks()
 
+    def sender_secrets(self) -> SenderSecrets:
+        """Read the door's secret."""
+        arn = self._output("WebhookSecretArn")
+        with _faults():
+            client: SecretsManagerClient = self._client("secretsmanager", _AGAIN)
+            text = client.get_secret_value(SecretId=arn).get("SecretString", "")
+        try:
+            return SenderSecrets.model_validate_json(text.strip() or "{}")
+        except ValidationError:
+            raise StackFault(
+                "SecretMalformed",
+                "The webhook secret is not of the form that the door reads:"
+                ' {"signing_secrets": ["whsec_..."], "static_secrets": ["..."]}.',
+            ) from None
+
+    def post(self, trigger: Trigger, headers: Mapping[str, str], body: bytes) -> tuple[int, Any]:
+        """Post to the door over HTTP, as any sender does."""
+        url = f"{self._door()}/{trigger}"
+        # The scheme is the stack's own: nobody typed the address.
+        request = Request(url, data=body, headers=dict(headers), method="POST")  # noqa: S310
+        try:
+            with urlopen(request, timeout=_POST_SECONDS) as answer:  # noqa: S310 - as above
+                return answer.status, _json(answer.read())
+        except HTTPError as refused:
+            with refused:
+                return refused.code, _json(refused.read())
+        except (URLError, TimeoutError) as error:
+            raise StackFault(type(error).__name__, f"{url} did not answer: {error}") from error
+
+    def _door(self) -> str:
+        url = self._output("WebhookUrl")
+        if not self._is_local:
+            return url
+        # Local AWS has every API behind its one address.
+        parts = urlsplit(url)
+        api = (parts.hostname or "").partition(".")[0]
+        return f"{self._place}/_aws/execute-api/{api}{parts.path}"
+
+    def redrive(self, trigger: Trigger) -> int:
+        """Receive, send, delete: as StartMessageMoveTask does, which local AWS does not have.
+
+        Broken off between sending and deleting, a message is there twice, which does no harm.
+        What fails again is not waited for: it must be received several times first.
+        """
+        name = "".join(word.capitalize() for word in trigger.split("-"))
+        queue, letters = (self._output(f"{name}{kind}Url") for kind in ("Queue", "DeadLetters"))
+        client = self._client("sqs", _AGAIN)
+        moved = 0
+        while True:
+            with _faults():
+                found = client.receive_message(
+                    QueueUrl=letters,
+                    MaxNumberOfMessages=10,
+                    MessageAttributeNames=["All"],
+                    VisibilityTimeout=_HOLD_SECONDS,
+                    WaitTimeSeconds=1,
+                ).get("Messages", [])
+                for message in found:
+                    client.send_message(
+                        QueueUrl=queue,
+                        MessageBody=message["Body"],
+                        MessageAttributes=message.get("MessageAttributes", {}),
+                    )
+                    client.delete_message(QueueUrl=letters, ReceiptHandle=message["ReceiptHandle"])
+                    moved += 1
+            if not found:
+                return moved
+
     def _invoke(self, output: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = self._answer(output, payload)
         return answer
@@ -213,7 +292,7 @@ class AwsStack:
 
     def _client(self, service: str, config: Config) -> Any:
         with _faults():
-            # mypy's stubs know each service by a literal only; here it is one of four.
+            # mypy's stubs know each service by a literal only; here it is one of six.
             make: Any = self._session.client
             return make(service, endpoint_url=self._endpoint_url, config=config)
 
@@ -221,6 +300,14 @@ class AwsStack:
 def _input(asked: BackfillInput) -> dict[str, Any]:
     """Write only what was asked for: the execution's input is read in the console."""
     return asked.model_dump(mode="json", exclude_defaults=True) | {"mode": asked.mode.value}
+
+
+def _json(content: bytes) -> Any:
+    """Read the door's answer; None where something before it answered, not in JSON."""
+    try:
+        return json.loads(content)
+    except ValueError:
+        return None
 
 
 def _execution(described: "DescribeExecutionOutputTypeDef") -> Execution:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from billing_sync.domain.signatures import SenderSecrets
 from billing_sync.domain.steps import BackfillInput, OperateEvent
+from billing_sync.domain.triggers import Trigger
 
 
 class StackFault(Exception):
@@ -76,3 +78,12 @@ class Stack(Protocol):
 
     def read(self, key: str) -> Iterator[bytes]:
         """Read a file of the runs' bucket piece by piece."""
+
+    def sender_secrets(self) -> SenderSecrets:
+        """Read by what the webhooks' door knows its senders."""
+
+    def post(self, trigger: Trigger, headers: Mapping[str, str], body: bytes) -> tuple[int, Any]:
+        """Post to the webhooks' door; gives the status and what was answered."""
+
+    def redrive(self, trigger: Trigger) -> int:
+        """Move a trigger's dead letters back to its queue; gives how many."""

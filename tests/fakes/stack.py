@@ -6,7 +6,9 @@ from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from billing_sync.domain.signatures import SenderSecrets
 from billing_sync.domain.steps import BackfillInput, OperateEvent
+from billing_sync.domain.triggers import Trigger
 from ops.cli.stack import Execution, StackFault
 
 STARTED = datetime(2026, 11, 22, 20, 15, 3, tzinfo=UTC)
@@ -144,6 +146,10 @@ class FakeStack:
         self.others_running: list[Execution] = []
         self.asked: list[dict[str, Any]] = []
         self.started: list[tuple[str, BackfillInput]] = []
+        self.senders = SenderSecrets()
+        self.posted: list[tuple[Trigger, dict[str, str], bytes]] = []
+        self.door_answers: tuple[int, Any] = (202, {"accepted": True})
+        self.dead_letters: dict[Trigger, int] = {}
         self.label = "billing-sync (nowhere)"
         self.poll_seconds = 0.0
         self.operate_function = "billing-sync-operate"
@@ -202,6 +208,19 @@ class FakeStack:
         content = self.files[name]
         yield content[: len(content) // 2]
         yield content[len(content) // 2 :]
+
+    def sender_secrets(self) -> SenderSecrets:
+        """Give the secrets that were put there."""
+        return self.senders
+
+    def post(self, trigger: Trigger, headers: Mapping[str, str], body: bytes) -> tuple[int, Any]:
+        """Answer as told, and remember what was posted."""
+        self.posted.append((trigger, dict(headers), body))
+        return self.door_answers
+
+    def redrive(self, trigger: Trigger) -> int:
+        """Have no dead letters any more."""
+        return self.dead_letters.pop(trigger, 0)
 
     def put_json(self, name: str, value: dict[str, Any]) -> None:
         """Put a file into every run's folder."""
