@@ -10,10 +10,11 @@ from billing_sync.adapters.postgres.dashboard import PostgresDashboard
 from billing_sync.adapters.postgres.engine import make_engine
 from billing_sync.bootstrap import Container
 from billing_sync.domain.states import Colour, EntityType, State
+from billing_sync.domain.steps import OperateEvent
 from billing_sync.domain.widget import WidgetEvent
 from billing_sync.ports import RecordKey, StateCount
 from ops.local_stack.postgres import FUNCTIONS_ROLE, Database
-from tests.records import ORGANISATION, change, put, sql
+from tests.records import ORGANISATION, change, put, row, sql
 
 OPERATE = "arn:aws:lambda:us-east-1:000000000000:function:operate"
 
@@ -104,6 +105,29 @@ def test_accepted_records_are_counted_apart_with_the_reason(
     assert {each.accepted: (each.count, each.amount, each.reason) for each in tables.causes}[
         True
     ] == (1, Decimal(340), "Settled by hand.")
+
+
+def test_a_button_asks_for_the_records_that_its_cause_counts_and_no_others(
+    database: Database, container: Container
+) -> None:
+    wanted = [failed(database, EntityType.INVOICE, entity_id) for entity_id in ("1", "2")]
+    others = [
+        failed(database, EntityType.INVOICE, "3", code="number_missing"),
+        failed(database, EntityType.INVOICE, "4", state="skipped"),
+        failed(database, EntityType.PAYMENT, "1"),
+        failed(database, EntityType.INVOICE, "5", accepted_at=datetime.now(UTC)),
+    ]
+    [cause] = [
+        each
+        for each in container.dashboard.data(UTC).red
+        if (each.entity, each.code) == (EntityType.INVOICE, "totals_differ")
+    ]
+
+    answer = container.operate(OperateEvent.model_validate(cause.retry))
+
+    assert (cause.count, answer.model_dump()["signalled"]) == (2, 2)
+    assert [row(database, record).signals for record in wanted] == [1, 1]
+    assert [row(database, record).signals for record in others] == [0, 0, 0, 0]
 
 
 def test_the_whole_page_is_drawn_and_carries_nothing_personal(

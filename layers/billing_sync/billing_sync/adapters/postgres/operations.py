@@ -41,7 +41,8 @@ RETRY: Final = text(f"""
             ELSE next_attempt_at END,
         {ASKED_FOR_NOW}
     WHERE organisation_id = :organisation_id AND entity_type = :entity_type
-      AND (:any_id OR entity_id = ANY(:ids))
+      -- What a person has accepted is left alone, unless it is named.
+      AND CASE WHEN :any_id THEN accepted_at IS NULL ELSE entity_id = ANY(:ids) END
       AND (:any_state OR state = ANY(:states))
       AND (CAST(:code AS text) IS NULL OR code = :code)
     RETURNING entity_id
