@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import boto3
@@ -202,9 +201,9 @@ class AwsStack:
         if not self._is_local:
             return url
         # Local AWS has every API behind its one address.
-        parts = urlsplit(url)
-        api = (parts.hostname or "").partition(".")[0]
-        return f"{self._place}/_aws/execute-api/{api}{parts.path}"
+        from ops.local_stack.ministack import local_address  # noqa: PLC0415 - as above
+
+        return local_address(self._place, url)
 
     def redrive(self, trigger: Trigger) -> int:
         """Receive, send, delete: as StartMessageMoveTask does, which local AWS does not have.

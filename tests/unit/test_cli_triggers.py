@@ -266,7 +266,7 @@ def test_redrive_sends_each_dead_letter_of_a_trigger_before_it_deletes_it(
         "VisibilityTimeout": 60,
         "WaitTimeSeconds": 1,
     }
-    letters = [
+    letters: list[dict[str, Any]] = [
         {"Body": "one", "ReceiptHandle": "r1", "MessageAttributes": event},
         {"Body": "two", "ReceiptHandle": "r2"},
     ]
