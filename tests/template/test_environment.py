@@ -74,8 +74,8 @@ VALUES = {
     "OPERATE_FUNCTION_ARN": {"Fn::GetAtt": ["OperateFunction", "Arn"]},
     "WEBHOOK_SECRET_ARN": {"Fn::GetAtt": ["WebhookSecret", "Id"]},
     # A sender's clock is trusted no further, and no event is as large: nobody's to choose.
-    "WEBHOOK_TOLERANCE_SECONDS": 300,
-    "WEBHOOK_LARGEST_BODY_BYTES": 131072,
+    "WEBHOOK_TOLERANCE_SECONDS": "300",
+    "WEBHOOK_LARGEST_BODY_BYTES": "131072",
     **{
         f"QUEUE_URL_{trigger.replace('-', '_').upper()}": {"Ref": f"{name}Queue"}
         for trigger, name in HANDLERS.items()
