@@ -310,7 +310,12 @@ PAUSED = replace(
             "Zoho gives no access token until 20:24",
         ),
         (counting(synced=2, pending=1), {}, Colour.AMBER, "1 record is not in step yet"),
-        (counting(retrying=2, waiting=1, blocked=1), {}, Colour.AMBER, "4 records are not in step yet"),
+        (
+            counting(retrying=2, waiting=1, blocked=1),
+            {},
+            Colour.AMBER,
+            "4 records are not in step yet",
+        ),
     ],
 )
 def test_the_verdict_is_one_line(
