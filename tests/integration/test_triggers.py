@@ -208,9 +208,7 @@ def test_go_live_says_what_was_before_is_not_moved_by_accident_and_never_lies_ah
 ) -> None:
     first = operate(w, "go_live").model_dump()
     again = operate(w, "go_live").model_dump()
-    ahead = operate(
-        w, "go_live", **{"from": (datetime.now(UTC) + timedelta(days=1)).isoformat()}
-    )
+    ahead = operate(w, "go_live", **{"from": (datetime.now(UTC) + timedelta(days=1)).isoformat()})
 
     assert (first["ok"], first["before"]) == (True, None)
     assert again["live_from"] == again["before"] == first["live_from"]
