@@ -94,8 +94,8 @@ template: $(DEV) ## Translate the template to CloudFormation and lint that
 check: lint types template ## Everything that CI checks besides the tests
 
 .PHONY: test
-test: install ## Run all tests in one process; PYTEST_ARGS is passed on
-	@$(PYTHON) -m pytest $(PYTEST_ARGS)
+test: install ## Run all tests, in two processes; PYTEST_ARGS is passed on
+	@$(PYTHON) -m pytest --numprocesses 2 --dist loadgroup $(PYTEST_ARGS)
 
 # `make test` draws a thousand requests.
 .PHONY: fuzz

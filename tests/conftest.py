@@ -3,6 +3,7 @@
 import itertools
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,18 @@ from ops.local_stack.processes import project_root, scratch_directory
 SOURCE_VIEWS = project_root() / "functions" / "migrate" / "source"
 
 _numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together, in one process, the tests that share a deployed stack, and begin with them.
+
+    They mostly wait: for state machines, limits, proofs. Meanwhile the other process does the rest.
+    """
+    folder = Path(__file__).with_name("workflow")
+    for item in items:
+        if item.path.is_relative_to(folder):
+            item.add_marker(pytest.mark.xdist_group("one deployed stack"))
+    items.sort(key=lambda item: not item.path.is_relative_to(folder))
 
 
 @pytest.fixture(scope="session", autouse=True)
