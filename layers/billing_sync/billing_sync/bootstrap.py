@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from billing_sync.adapters.postgres.operations import PostgresOperations
     from billing_sync.adapters.postgres.organisations import PostgresOrganisations
+    from billing_sync.adapters.postgres.pages import PostgresPages
     from billing_sync.adapters.postgres.quota import PostgresQuota
     from billing_sync.adapters.postgres.records import PostgresRecords
     from billing_sync.adapters.postgres.runs import PostgresRuns
@@ -382,6 +383,23 @@ class Container:
     @cached_property
     def rules(self) -> "Mapping[EntityType, EntityRules]":
         """What each entity brings to the engine."""
+        return self.rules_over(self.source, self.records, self.snapshots, self.organisations)
+
+    @cached_property
+    def pages(self) -> "PostgresPages":
+        """What a plan reads of many rows at once."""
+        from billing_sync.adapters.postgres.pages import PostgresPages
+
+        return PostgresPages(self.engine, self.common.organisation_id, self.timing)
+
+    def rules_over(
+        self,
+        source: "PostgresSource",
+        records: "PostgresRecords",
+        snapshots: "PostgresSnapshots",
+        organisations: "PostgresOrganisations",
+    ) -> "Mapping[EntityType, EntityRules]":
+        """Make the rules upon other ports than the ones that send."""
         from billing_sync.config import ACCOUNT_NUMBER_LABEL
         from billing_sync.domain.states import EntityType
         from billing_sync.services.catalogue import PlanRules, ProductRules
@@ -390,14 +408,14 @@ class Container:
         from billing_sync.services.payments import PaymentRules
         from billing_sync.services.subscriptions import SubscriptionRules
 
-        source, api, records, settings = self.source, self.api, self.records, self.sync
+        api, settings = self.api, self.sync
         return {
             EntityType.CUSTOMER: CustomerRules(
                 source,
-                self.snapshots,
+                snapshots,
                 self.take_snapshot,
                 api,
-                self.organisations,
+                organisations,
                 self.names,
                 account_label=ACCOUNT_NUMBER_LABEL,
             ),
@@ -405,10 +423,10 @@ class Container:
             EntityType.PLAN: PlanRules(source, api, records, self.money, settings.product_names),
             EntityType.SUBSCRIPTION: SubscriptionRules(
                 source,
-                self.snapshots,
+                snapshots,
                 api,
                 records,
-                self.organisations,
+                organisations,
                 self.money,
                 settings.ownership,
                 self.subscription_rows,
@@ -417,8 +435,8 @@ class Container:
                 source=source,
                 api=api,
                 records=records,
-                snapshots=self.snapshots,
-                organisations=self.organisations,
+                snapshots=snapshots,
+                organisations=organisations,
                 money=self.money,
                 ownership=settings.ownership,
                 linking=settings.linking,
@@ -474,18 +492,20 @@ class Container:
         from billing_sync.config import ACCOUNT_NUMBER_LABEL
         from billing_sync.services.backfill.plan import MakePlan
 
+        pages = self.pages
         return MakePlan(
             self.runs,
             self.loop,
-            self.source,
-            self.records,
-            self.snapshots,
-            self.organisations,
+            pages.source,
+            pages.records,
+            pages.snapshots,
+            pages.organisations,
             self.quota,
             self.run_files,
             self.names,
             self.clock,
-            self.rules,
+            self.rules_over(pages.source, pages.records, pages.snapshots, pages.organisations),
+            pages,
             self.compare_books,
             account_label=ACCOUNT_NUMBER_LABEL,
         )

@@ -53,7 +53,7 @@ from billing_sync.ports.runs import (
     RunFiles,
     Runs,
 )
-from billing_sync.ports.source import SnapshotCustomer, Snapshots, SnapshotView, Source
+from billing_sync.ports.source import Pages, SnapshotCustomer, Snapshots, SnapshotView, Source
 from billing_sync.ports.token import (
     AccessToken,
     MintedToken,
@@ -98,6 +98,7 @@ __all__ = [
     "Organisations",
     "Owed",
     "Page",
+    "Pages",
     "Permit",
     "PlanRow",
     "Planned",

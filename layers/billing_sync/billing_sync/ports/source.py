@@ -69,6 +69,9 @@ class Source(Protocol):
     def allocations(self, payment_id: str) -> list[PaymentAllocation]:
         """Read a payment's shares, none where the optional view does not exist."""
 
+    def shares(self, payment_ids: Sequence[str]) -> dict[str, list[PaymentAllocation]]:
+        """Read the shares of many payments, by payment; one that has none is left out."""
+
     def customer_id_of(self, id_or_account: str) -> str | None:
         """Find a customer by id or by account number."""
 
@@ -98,6 +101,16 @@ class Source(Protocol):
 
         `unsaid` leaves out those of which somebody was told, or who are on their way.
         """
+
+
+class Pages(Protocol):
+    """Reads ahead for whoever asks the rules of many rows, and sends nothing."""
+
+    def forget(self) -> None:
+        """Let go of the last page: what is asked for next is read now."""
+
+    def turn(self, entity: EntityType, rows: Sequence[SourceRow]) -> None:
+        """Read, all at once, what the rules will ask of these rows; keep it until the next."""
 
 
 @dataclass(frozen=True, slots=True)

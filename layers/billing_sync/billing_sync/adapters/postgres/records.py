@@ -605,6 +605,8 @@ class PostgresRecords:
 
     def holders(self, entity: EntityType, zoho_ids: Sequence[str]) -> dict[str, str]:
         """Say which record of ours holds each of the Zoho ids that any holds."""
+        if not zoho_ids:
+            return {}
         with one_statement(self._engine) as connection:
             rows = connection.execute(
                 text("""SELECT zoho_id, entity_id FROM billing_sync.records

@@ -35,6 +35,8 @@ from billing_sync.ports import RecordKey
 
 __all__ = ["PostgresSource", "PostgresStatusColumns"]
 
+COMPLETED: Final = "AND lower(btrim(CAST(s.status AS text))) = 'completed'"
+
 MODEL_OF: Final[dict[EntityType, type[SourceRow]]] = {
     EntityType.CUSTOMER: Customer,
     EntityType.PLAN: Package,
@@ -183,24 +185,32 @@ class PostgresSource:
             Payment,
             "invoice_id",
             invoice_id,
-            "AND lower(btrim(CAST(s.status AS text))) = 'completed'",
+            COMPLETED,
         )
 
     def allocations(self, payment_id: str) -> list[PaymentAllocation]:
         """Read a payment's shares by invoice, none where the optional view does not exist."""
-        if not self._has_allocations:
-            return []
-        statement = text(f"""
-            SELECT payment_id, invoice_id, amount FROM billing_source.{ALLOCATIONS}
-            WHERE payment_id = CAST(:id AS {self._types.of(ALLOCATIONS, "payment_id")})
-            ORDER BY invoice_id
-        """)
         try:
-            with one_statement(self._engine) as connection:
-                rows = connection.execute(statement, {"id": payment_id}).all()
+            return self.shares([payment_id]).get(payment_id, [])
         except DataError:
             return []
-        return [PaymentAllocation.model_validate(row._asdict()) for row in rows]
+
+    def shares(self, payment_ids: Sequence[str]) -> dict[str, list[PaymentAllocation]]:
+        """Read the shares of payments by invoice; a payment that has none is left out."""
+        if not payment_ids or not self._has_allocations:
+            return {}
+        statement = text(f"""
+            SELECT payment_id, invoice_id, amount FROM billing_source.{ALLOCATIONS}
+            WHERE payment_id = ANY(CAST(:ids AS {self._types.of(ALLOCATIONS, "payment_id")}[]))
+            ORDER BY invoice_id
+        """)
+        with one_statement(self._engine) as connection:
+            rows = connection.execute(statement, {"ids": list(payment_ids)}).all()
+        found: dict[str, list[PaymentAllocation]] = {}
+        for row in rows:
+            share = PaymentAllocation.model_validate(row._asdict())
+            found.setdefault(share.payment_id, []).append(share)
+        return found
 
     @cached_property
     def _has_allocations(self) -> bool:
@@ -341,6 +351,8 @@ class PostgresSource:
         return sorted(named - {""})
 
     def _known(self, view: str, column: str, values: Sequence[str]) -> set[str]:
+        if not values:
+            return set()
         with one_statement(self._engine) as connection:
             return set(
                 connection.execute(

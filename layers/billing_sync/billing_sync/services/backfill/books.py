@@ -98,7 +98,7 @@ class _Part:
     services: dict[str, Service]
     invoices: dict[str, Invoice]
     payments: list[Payment]
-    allocations: dict[str, Sequence[PaymentAllocation]]
+    allocations: Mapping[str, Sequence[PaymentAllocation]]
     customer_views: Mapping[str, RecordView]
     service_views: Mapping[str, RecordView]
     invoice_views: Mapping[str, RecordView]
@@ -194,7 +194,7 @@ class CompareBooks:
             services={row.id: row for row in services},
             invoices={row.id: row for row in invoices},
             payments=payments,
-            allocations={row.id: self._source.allocations(row.id) for row in payments},
+            allocations=self._source.shares([row.id for row in payments]),
             customer_views=views[EntityType.CUSTOMER],
             service_views=views[EntityType.SUBSCRIPTION],
             invoice_views=views[EntityType.INVOICE],
@@ -281,7 +281,7 @@ class CompareBooks:
         for payment in completed:
             if payment.completed_at is None:
                 continue
-            allocations = part.allocations[payment.id]
+            allocations = part.allocations.get(payment.id, ())
             named = (
                 [(each.invoice_id, each.amount) for each in allocations]
                 if allocations
@@ -295,7 +295,7 @@ class CompareBooks:
             try:
                 shares = shares_of(
                     payment,
-                    part.allocations[payment.id],
+                    part.allocations.get(payment.id, ()),
                     invoice_total=None if invoice is None else invoice.total_amount,
                     on_invoice=on_invoice.get(payment.invoice_id or "", ()),
                     precision=rules.precision,

@@ -5,7 +5,7 @@ customers ─► subscriptions ─► invoices ─► payments ─► both sides
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -34,6 +34,7 @@ from billing_sync.domain.steps import (
 from billing_sync.ports import (
     Clock,
     Organisations,
+    Pages,
     Planned,
     PlanRow,
     Quota,
@@ -69,8 +70,8 @@ from billing_sync.services.rules import EntityRules, Found
 from billing_sync.services.rules import Source as SourceRow
 
 ROWS_AT_ONCE: Final = 500
-ROWS_ONE_BY_ONE: Final = 50
-"""Of what costs a few queries each, so that the time that is left is looked at often enough."""
+ROWS_ONE_BY_ONE: Final = 100
+"""Of what the rules are asked one by one: with each come all invoices of its service."""
 
 ROWS_PER_PAGE: Final = 200
 
@@ -100,11 +101,15 @@ class MakePlan:
         names: DisplayNames,
         clock: Clock,
         rules: Mapping[EntityType, EntityRules],
+        pages: Pages,
         compare_books: CompareBooks,
         *,
         account_label: str,
     ) -> None:
-        """Keep the ports; of `rules` those of all entities but customers are asked."""
+        """Keep the ports; of `rules` those of all entities but customers are asked.
+
+        They and the ports of what is read are those that `pages` reads ahead for.
+        """
         self._runs = runs
         self._loop = loop
         self._source = source
@@ -116,6 +121,7 @@ class MakePlan:
         self._names = names
         self._clock = clock
         self._rules = rules
+        self._pages = pages
         self._compare_books = compare_books
         self._account_label = account_label
 
@@ -134,6 +140,7 @@ class MakePlan:
         phase: Phase | None = run.phases[0]
         after: str | None = None
         seen: set[RecordKey] = set()
+        self._pages.forget()
         if run.cursor is None:
             self._runs.clear_plan(run.run_id)
         else:
@@ -185,24 +192,32 @@ class MakePlan:
     def _planned(
         self, run: Run, phase: Phase, rows: Sequence[Row], seen: set[RecordKey]
     ) -> list[PlanRow]:
+        entity = ENTITY_OF_PHASE[phase]
+        self._pages.turn(entity, rows)
         if phase is Phase.CUSTOMERS:
             customers = [row for row in rows if isinstance(row, Customer)]
             return self._plan_customers(phase, customers)
-        entity = ENTITY_OF_PHASE[phase]
         views = self._records.views(entity, [row.id for row in rows])
         accounts = self._source.account_numbers(
             sorted({str(customer_id) for row in rows if (customer_id := _customer_of(row))})
         )
-        out: list[PlanRow] = []
+        rules = self._rules[entity]
+        said: list[tuple[PlanRow, Sequence[RecordKey]]] = []
         for row in rows:
-            source = self._rules[entity].read(row.id)
+            source = rules.read(row.id)
             if source is None:  # deleted since the page was read
                 continue
             account = accounts.get(_customer_of(row) or "")
-            said = self._plan_row(phase, entity, source, views.get(row.id), account)
-            if said.to_do:
-                out += self._parents_of(run, phase, said.record, seen)
-            out.append(said)
+            planned = self._plan_row(phase, entity, source, views.get(row.id), account)
+            said.append((planned, rules.parents(row.id) if planned.to_do else ()))
+        # All of a page at once: nearly all parents were planned before their children.
+        known = self._runs.in_plan(
+            run.run_id, list(dict.fromkeys(parent for _, parents in said for parent in parents))
+        )
+        out: list[PlanRow] = []
+        for planned, parents in said:
+            out += self._of_parents(run, phase, parents, known, seen)
+            out.append(planned)
         return out
 
     def _plan_row(
@@ -251,22 +266,21 @@ class MakePlan:
         fields = rules.fields_differ(source, shown) if source.payload else []
         return said, tuple(sorted(fields))
 
-    def _parents_of(
-        self, run: Run, phase: Phase, child: RecordKey, seen: set[RecordKey]
+    def _of_parents(
+        self,
+        run: Run,
+        phase: Phase,
+        parents: Sequence[RecordKey],
+        known: Collection[RecordKey],
+        seen: set[RecordKey],
     ) -> Iterator[PlanRow]:
         """List the parents that come along: needed, not selected, and not in step; farthest first.
 
-        What is in the plan already has its own parents there. The catalogue's are worked on by
-        themselves where they are in Zoho and have changed here: their children need them, and do
-        not bring such a change along.
+        What is in the plan already (`known`) has its own parents there. The catalogue's are worked
+        on by themselves where they are in Zoho and have changed here: their children need them, and
+        do not bring such a change along.
         """
-        needed = [
-            parent
-            for parent in self._rules[child.entity].parents(child.entity_id)
-            if parent not in seen
-        ]
-        known = self._runs.in_plan(run.run_id, needed)
-        for parent in needed:
+        for parent in [one for one in parents if one not in seen]:
             is_catalogue = parent.entity in MADE_ON_DEMAND
             if is_catalogue:
                 seen.add(parent)
@@ -279,7 +293,9 @@ class MakePlan:
             source = self._rules[parent.entity].read(parent.entity_id)
             if source is None:
                 continue
-            yield from self._parents_of(run, phase, parent, seen)
+            farther = self._rules[parent.entity].parents(parent.entity_id)
+            in_plan = self._runs.in_plan(run.run_id, farther)
+            yield from self._of_parents(run, phase, farther, in_plan, seen)
             row = self._plan_row(
                 phase, parent.entity, source, view, None, entity_id=parent.entity_id
             )
