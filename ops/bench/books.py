@@ -1,4 +1,4 @@
-"""The rows of an application, as many as are asked for: made up, alike, and in step with each other.
+"""The rows of an application, as many as are asked for, made up and alike.
 
 Every price is R 460.00 with R 60.00 of VAT in it. Ids count from 1, so that the service 7 is the
 customer 7's; invoices and payments go round the customers.
@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 TODAY: Final = date(2036, 3, 10)
-"""Where both calendars stand. A renewal is a month away, and nothing here waits for the real day."""
+"""Where both calendars stand: a day that will come to nobody's measurement by itself."""
 
 PRICE: Final = Decimal("460.00")
 

@@ -119,7 +119,7 @@ def measure(directory: Path) -> list[Table]:
             sum(part.seconds for part in parts.values()),
             sum(part.round_trips for part in parts.values()),
         )
-        table.rows += [_row(phase.value, rows[phase], parts[phase]) for phase in Phase]
+        table.rows.extend(_row(phase.value, rows[phase], parts[phase]) for phase in Phase)
         table.rows.append((BOOKS, "", f"{parts[BOOKS].seconds:.1f}", "", "", ""))
         together = _row("together", sum(rows.values()), whole)
         table.rows.append((*together[:-1], f"{measured['peak']:.0f}"))

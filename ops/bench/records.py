@@ -1,4 +1,4 @@
-"""One record at a time through `sync_record`: calls, our own time, round trips; and the snapshot."""
+"""One record at a time through `sync_record`, and the snapshot: calls, own time, round trips."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -136,7 +136,8 @@ class _Lives:
         subscriptions = _numbered(EntityType.SUBSCRIPTION, 1)
         subscriptions = _numbered(EntityType.SUBSCRIPTION, 1)
         self._bench.application(
-            "UPDATE customer_services SET status = 'cancelled', cancelled_at = :at WHERE id <= :last",
+            "UPDATE customer_services SET status = 'cancelled', cancelled_at = :at"
+            " WHERE id <= :last",
             at=datetime(2036, 3, 20, 9, tzinfo=UTC),
             last=RECORDS,
         )
@@ -151,7 +152,9 @@ class _Lives:
             price=books.PRICE + Decimal(115),
             last=RECORDS,
         )
-        self._row("subscription: update, of its price from the next term", subscriptions, signal=True)
+        self._row(
+            "subscription: update, of its price from the next term", subscriptions, signal=True
+        )
 
     def _row(
         self,
@@ -170,14 +173,16 @@ class _Lives:
         def middle(of: Callable[[Sample], float]) -> float:
             return median(of(sample) for sample in samples)
 
-        self._table.rows.append((
-            what,
-            f"{mean(sample.calls for sample in samples):g}",
-            f"{middle(lambda sample: sample.own_seconds) * 1000:.1f}",
-            f"{middle(lambda sample: sample.statements):g}",
-            f"{middle(lambda sample: sample.transactions):g}",
-            f"{middle(lambda sample: sample.round_trips):g}",
-        ))
+        self._table.rows.append(
+            (
+                what,
+                f"{mean(sample.calls for sample in samples):g}",
+                f"{middle(lambda sample: sample.own_seconds) * 1000:.1f}",
+                f"{middle(lambda sample: sample.statements):g}",
+                f"{middle(lambda sample: sample.transactions):g}",
+                f"{middle(lambda sample: sample.round_trips):g}",
+            )
+        )
 
 
 def _numbered(entity: EntityType, first: int) -> list[RecordKey]:

@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, time as time_of_day
+from datetime import datetime
+from datetime import time as time_of_day
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -142,7 +143,7 @@ class World:
         self.application(rows.statement, **rows.values)
 
     def let_an_hour_pass(self) -> None:
-        """Let Zoho's index show what was made, and our lists be older than a link may be made by."""
+        """Let Zoho's index show what was made, and our lists be too old to link by."""
         self.control.advance_clock(LISTED_AFTER_SECONDS)
         run_as(
             self.database,
@@ -248,7 +249,9 @@ def unlimited_quota(engine: Engine) -> PostgresQuota:
 
 
 def _set_calendars(database: Database, control: FakeZohoControl) -> None:
-    run_as(database, OWNER_ROLE, "UPDATE billing_sync.organisations SET today = :today", today=TODAY)
+    run_as(
+        database, OWNER_ROLE, "UPDATE billing_sync.organisations SET today = :today", today=TODAY
+    )
     zone = ZoneInfo(ORGANISATION_CONFIG.time_zone)
     control.set_calendar(datetime.combine(TODAY, time_of_day(9), zone))
 
