@@ -85,6 +85,16 @@ class RedGroup(Answer):
     count: int
     sentence: str | None = None
     ids: tuple[str, ...] = ()
+    reason: str | None = None
+    """Why a person accepted the first of them."""
+
+
+class PausedWrites(Answer):
+    """Who holds back every write, since when, and why."""
+
+    at: datetime
+    by: str
+    reason: str
 
 
 class Status(Answer):
@@ -96,7 +106,10 @@ class Status(Answer):
     in_the_run: dict[str, int] = {}
     quota: QuotaStatus | None = None
     token: TokenStatus | None = None
+    live_from: datetime | None = None
+    paused: PausedWrites | None = None
     red: tuple[RedGroup, ...] = ()
+    accepted: tuple[RedGroup, ...] = ()
 
 
 class StoryRecord(Answer):

@@ -11,6 +11,7 @@ import typer
 from billing_sync.domain.advice import CONFIRMABLE
 from billing_sync.domain.states import EntityType, State
 from billing_sync.domain.steps import (
+    LONGEST_REASON,
     ZOHO_ID,
     BackfillInput,
     Finding,
@@ -92,6 +93,14 @@ RecordId = Annotated[
     ),
 ]
 
+Reason = Annotated[
+    str, typer.Option("--reason", metavar="WORDS", help="Why; kept with your name and the time.")
+]
+
+_WHEN: Final = (
+    "within a minute if the sync is live, else by the next backfill: `billing-sync backfill"
+    " --apply`"
+)
 _STATE_NAMES: Final = [state.value for state in State]
 _BROKEN_OFF: Final = (
     "The run broke off there, and nothing is lost: the next backfill takes up what is left, or"
@@ -290,8 +299,7 @@ def retry(
     return _tell(
         session,
         answer,
-        f"{render.plural(count, 'record')} will be tried again by the next backfill:"
-        " `billing-sync backfill --apply`."
+        f"{render.plural(count, 'record')} will be tried again {_WHEN}."
         if count
         else "No record is like that: nothing was changed.",
     )
@@ -313,8 +321,8 @@ def link(
     return _tell(
         session,
         session.operate("link", by=who(by), entity=entity, id=record_id, zoho_id=zoho_id),
-        f"{entity} {record_id} is {zoho_id} in Zoho. The next backfill compares the two and sends"
-        " what differs: `billing-sync backfill --apply`.",
+        f"{entity} {record_id} is {zoho_id} in Zoho. The two are compared, and what differs is"
+        f" sent, {_WHEN}.",
     )
 
 
@@ -338,8 +346,83 @@ def create_anyway(
     return _tell(
         session,
         session.operate("create_anyway", by=person, entity=entity, id=record_id),
-        f"{entity} {record_id} will be created by the next backfill:"
-        " `billing-sync backfill --apply`.",
+        f"{entity} {record_id} will be created {_WHEN}.",
+    )
+
+
+@app.command(short_help="Let a red record be, with a reason.")
+@command
+def accept(
+    session: Session, entity: Entity, record_id: RecordId, reason: Reason, by: By = None
+) -> int:
+    """Let a red record be: it is listed apart, and is red again when its row changes."""
+    return _tell(
+        session,
+        session.operate("accept", by=who(by), entity=entity, id=record_id, reason=_words(reason)),
+        f"{entity} {record_id} is accepted as it is, until its row changes.",
+    )
+
+
+# ------------------------------------------------------------------------------- the whole sync
+
+
+@app.command("go-live", short_help="Let triggers and sweep carry what comes from now on.")
+@command
+def go_live(
+    session: Session,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="DATE",
+            help="What was created or changed since then (ISO 8601); now, if not given.",
+        ),
+    ] = None,
+    yes: Yes = False,
+    by: By = None,
+) -> int:
+    """Let triggers and sweep carry what comes: what is older stays the backfill's, but parents.
+
+    The first clean backfill of all phases does this by itself, from its own start.
+    """
+    person = who(by)
+    moment, remark = read.moment("--from", since)
+    _can_ask(session, yes=yes)
+    if remark:
+        session.say(remark)
+    named = "now on" if moment is None else moment.isoformat()
+    if not yes and not typer.confirm(f"Carry to Zoho what is created or changed from {named}?"):
+        session.say("Nothing was changed.")
+        return RED
+    asked = {} if moment is None else {"from": moment.isoformat()}
+    answer = session.operate("go_live", by=person, **asked)
+    return _tell(
+        session,
+        answer,
+        f"Live: what is created or changed since {answer.get('live_from')} is carried as it comes.",
+    )
+
+
+@app.command(short_help="Hold back every write to Zoho.")
+@command
+def pause(session: Session, reason: Reason, by: By = None) -> int:
+    """Hold back every write to Zoho, of backfill, triggers and sweep, after the record in hand."""
+    return _tell(
+        session,
+        session.operate("pause", by=who(by), reason=_words(reason)),
+        "Writes are paused. What comes is recorded; `billing-sync resume` lets it go on.",
+    )
+
+
+@app.command(short_help="Let writes to Zoho go on.")
+@command
+def resume(session: Session, by: By = None) -> int:
+    """Let writes to Zoho go on: the sweep within a minute, a waiting backfill within 15."""
+    answer = session.operate("resume", by=who(by))
+    return _tell(
+        session,
+        answer,
+        f"Writes go on; {render.plural(answer.get('due', 0), 'record')} waited for it.",
     )
 
 
@@ -494,6 +577,13 @@ def _watch(session: Session, execution: Execution) -> int:
     except StackFault as fault:
         raise StackFault(fault.code, f"{fault.sentence} {_STOP_HINT}") from fault
     return _conclude(session, end)
+
+
+def _words(reason: str) -> str:
+    words = reason.strip()
+    if not 0 < len(words) <= LONGEST_REASON:
+        raise read.refuse("--reason", f"takes 1 to {LONGEST_REASON} characters")
+    return words
 
 
 def _conclude(session: Session, end: Execution) -> int:

@@ -98,7 +98,7 @@ class AwsStack:
 
     def operate(self, request: OperateEvent) -> dict[str, Any]:
         """Invoke the function `operate`."""
-        payload = request.model_dump(mode="json", exclude_unset=True)
+        payload = request.model_dump(mode="json", exclude_unset=True, by_alias=True)
         return self._invoke("OperateFunctionName", payload)
 
     @property

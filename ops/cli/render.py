@@ -287,7 +287,14 @@ def status(now_is: Status, now: datetime) -> RenderableType:
     if now_is.organisation is not None:
         its = now_is.organisation
         named = f"{its.name or 'not asked yet'} ({its.id})"
-        parts.append(facts([("Organisation", named), ("Currency", its.currency or "not known")]))
+        live: list[tuple[str, RenderableType]] = [("Live", _live(now_is, now))]
+        if now_is.paused is not None:
+            paused = now_is.paused
+            why = f"since {clock(paused.at, now)} by {paused.by}: {paused.reason}"
+            live.append(("Writes paused", Text(why, "bold yellow")))
+        parts.append(
+            facts([("Organisation", named), ("Currency", its.currency or "not known"), *live])
+        )
     if now_is.run is None:
         parts.append(Text("No run yet: `billing-sync plan` begins with one that writes nothing."))
     else:
@@ -302,7 +309,29 @@ def status(now_is: Status, now: datetime) -> RenderableType:
     parts.append(records(now_is.records))
     if now_is.red:
         parts.append(red(now_is.red))
+    if now_is.accepted:
+        parts.append(accepted(now_is.accepted))
     return _apart(parts)
+
+
+def _live(now_is: Status, now: datetime) -> str:
+    if now_is.live_from is None:
+        return "not yet: triggers and sweep only record"
+    return f"for what was created or changed since {clock(now_is.live_from, now)}"
+
+
+def accepted(groups: Sequence[RedGroup]) -> RenderableType:
+    """List what is red and a person has let be, by cause."""
+    return Group(
+        *(
+            Text(
+                f"accepted: {plural(group.count, group.entity)}, {group.code}:"
+                f" {_some(group.ids, group.count)} ({group.reason or 'no reason kept'})",
+                "dim",
+            )
+            for group in groups
+        )
+    )
 
 
 def plan(run: RunStatus, summary: PlanSummary) -> RenderableType:

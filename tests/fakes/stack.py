@@ -157,7 +157,7 @@ class FakeStack:
 
     def operate(self, request: OperateEvent) -> dict[str, Any]:
         """Answer as told; `ok` where nothing was told."""
-        asked = request.model_dump(mode="json", exclude_unset=True)
+        asked = request.model_dump(mode="json", exclude_unset=True, by_alias=True)
         self.asked.append(asked)
         if asked["action"] != "status":
             return self.answers.get(asked["action"], {"ok": True})

@@ -658,6 +658,70 @@ def test_create_anyway_with_yes_does_not_ask(run: Run, stack: FakeStack) -> None
     assert [asked["action"] for asked in stack.asked] == ["create_anyway"]
 
 
+def test_accept_pause_and_resume_ask_for_what_was_typed(run: Run, stack: FakeStack) -> None:
+    assert run("accept", "invoice", "INV-7", "--reason", " it left ").exit_code == 0
+    assert run("pause", "--reason", "month's end").exit_code == 0
+    assert run("resume").exit_code == 0
+
+    assert stack.asked == [
+        {
+            "action": "accept",
+            "by": "thandi",
+            "entity": "invoice",
+            "id": "INV-7",
+            "reason": "it left",
+        },
+        {"action": "pause", "by": "thandi", "reason": "month's end"},
+        {"action": "resume", "by": "thandi"},
+    ]
+
+
+def test_a_reason_that_says_nothing_is_refused(run: Run, stack: FakeStack) -> None:
+    for arguments in (
+        ("pause", "--reason", " "),
+        ("accept", "invoice", "7", "--reason", "x" * 501),
+    ):
+        result = run(*arguments)
+
+        assert result.exit_code == 2
+        assert "--reason" in result.stderr
+    assert stack.asked == []
+
+
+def test_go_live_asks_before_triggers_and_sweep_carry_anything(run: Run, stack: FakeStack) -> None:
+    assert run("go-live", answer="n\n").exit_code == 1
+    assert stack.asked == []
+
+    assert run("go-live", "--from", "2026-03-01T00:00:00+02:00", answer="y\n").exit_code == 0
+    assert stack.asked == [
+        {"action": "go_live", "by": "thandi", "from": "2026-03-01T00:00:00+02:00"}
+    ]
+
+
+def test_status_shows_since_when_triggers_are_live_who_paused_and_what_was_accepted(
+    run: Run, stack: FakeStack
+) -> None:
+    accepted = {
+        "entity": "invoice",
+        "state": "failed",
+        "code": "totals_differ",
+        "count": 1,
+        "ids": ["INV-7"],
+        "reason": "the customer left",
+    }
+    paused = {"at": "2026-03-02T08:00:00Z", "by": "Lindiwe", "reason": "month's end"}
+    stack.statuses = [
+        status() | {"live_from": "2026-03-01T08:00:00Z", "paused": paused, "accepted": [accepted]}
+    ]
+
+    result = run("status")
+
+    assert result.exit_code == 0
+    assert "for what was created or changed since 2026-03-01" in result.stdout
+    assert "by Lindiwe: month's end" in result.stdout
+    assert "accepted: 1 invoice, totals_differ: INV-7 (the customer left)" in result.stdout
+
+
 # ---------------------------------------------------------------------------------------- report
 
 
@@ -725,6 +789,10 @@ def test_report_that_is_not_there_is_a_sentence(run: Run, stack: FakeStack) -> N
         ("retry", "customer", "--ids", "7"),
         ("link", "customer", "7", "4600000000000103"),
         ("create-anyway", "customer", "7", "--yes"),
+        ("accept", "customer", "7", "--reason", "left"),
+        ("go-live", "--yes"),
+        ("pause", "--reason", "month's end"),
+        ("resume",),
         ("report",),
     ],
     ids=" ".join,

@@ -66,6 +66,7 @@ _UNIQUE: Final[dict[EntityType, str]] = {
 }
 """What Zoho itself admits once, where that is another thing."""
 
+_BY_ITSELF: Final = "by the sweep, or, if it is history, by the next backfill"
 _SOURCE: Final = "Correct it in your own database: the change alone makes it be tried again."
 _STACK: Final = "Mend the setting, see `billing-sync preflight`, then run the backfill again."
 
@@ -194,8 +195,9 @@ _ADVICE: Final[dict[str, str]] = {
         "Nothing now: the look into Zoho is repeated. Run the backfill again in a few minutes,"
         " and do not create it by hand meanwhile."
     ),
-    "unavailable": "Nothing now: it is tried again by itself. The next backfill takes it along.",
-    "stalled": "Nothing now: nothing was sent. The next backfill takes it along.",
+    "unavailable": f"Nothing now: it is tried again {_BY_ITSELF}.",
+    "stalled": f"Nothing now: nothing was sent. It is tried again {_BY_ITSELF}.",
+    "writes_paused": "Nothing now: `billing-sync resume` lets it go on.",
     "skipped": "Nothing: it is not to be sent.",
     "writes_are_off": (
         "The stack is installed with ZohoWrites off. Deploy it with ZohoWrites=on when you mean it."
@@ -284,12 +286,12 @@ _ZOHO_REFUSED: Final = (
     " changed instead, `billing-sync retry {entity} --ids {id}`."
 )
 _ADVICE_FOR_STATES: Final[dict[State, str]] = {
-    State.PENDING: "Nothing: the next backfill takes it along.",
+    State.PENDING: f"Nothing: it is sent {_BY_ITSELF}.",
     State.SYNCING: "Nothing: a worker has it in hand.",
     State.SYNCED: "Nothing: it is in step.",
     State.RETRYING: _ADVICE["unavailable"],
     State.WAITING: "Nothing now: it waits for Zoho.",
-    State.BLOCKED: "Look at what it waits for; the next backfill takes it along.",
+    State.BLOCKED: f"Look at what it waits for; then it is sent {_BY_ITSELF}.",
     State.IN_DOUBT: _ADVICE["outcome_unknown"],
     State.MISMATCH: _ADVICE["differs_in_zoho"],
     State.AMBIGUOUS: _ADVICE["plausible"],

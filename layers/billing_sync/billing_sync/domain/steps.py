@@ -23,6 +23,7 @@ from billing_sync.domain.states import EntityType, State
 
 ZOHO_ID: Final = re.compile(r"[0-9]{6,25}", re.ASCII)
 LONGEST_PLAN_CODE: Final = 100
+LONGEST_REASON: Final = 500
 
 
 class Strict(BaseModel):
@@ -274,7 +275,7 @@ class Stop(Strict):
     by: str
 
 
-Words = Annotated[str, Field(min_length=1, max_length=500)]
+Words = Annotated[str, Field(min_length=1, max_length=LONGEST_REASON)]
 
 
 class GoLive(Strict):
