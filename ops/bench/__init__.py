@@ -1,1 +1,1 @@
-"""What `make bench` measures: cold starts, one record, permits, a plan. It judges nothing."""
+"""What `make bench` measures: cold starts, records, triggers, permits, plans. It judges nothing."""

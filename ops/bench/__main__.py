@@ -11,7 +11,7 @@ from typing import Final
 from rich.console import Console
 from rich.markdown import Markdown
 
-from ops.bench import figures, imports, permits, plan, records
+from ops.bench import figures, imports, permits, plan, records, triggers
 from ops.bench.figures import Table
 from ops.bench.world import postgres
 from ops.local_stack.interruptions import interruptible
@@ -48,8 +48,10 @@ def _measure_all(console: Console) -> None:
             tables.extend(measure())
 
         part("imports", lambda: [imports.measure(directory)])
+        part("the door", lambda: [triggers.measure_door()])
         with postgres() as server:
             part("records", lambda: records.measure(server, directory))
+            part("triggers", lambda: [triggers.measure_handlers(server, directory)])
             part("permits", lambda: [permits.measure(server)])
         part("plans", lambda: plan.measure(directory))
     console.print(Markdown(figures.as_markdown(tables, measured_on)))

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
+from billing_sync.domain.triggers import Trigger
 from ops.bench.figures import Table
 from ops.local_stack.processes import environment_program, project_root
 from ops.local_stack.sam import layer_platform
@@ -42,7 +43,10 @@ ready = time.perf_counter()
 print((imported - started) * 1000, (ready - imported) * 1000)
 """
 
-CALLS_ZOHO: Final = frozenset({"preflight", "snapshot", "sync_batch", "verify"})
+HANDLERS: Final = frozenset(trigger.value.replace("-", "_") for trigger in Trigger)
+"""Of the triggers: one service behind all four."""
+
+CALLS_ZOHO: Final = HANDLERS | {"preflight", "snapshot", "sweep", "sync_batch", "verify"}
 
 ENVIRONMENT: Final = {
     "PATH": os.defpath,
@@ -51,6 +55,9 @@ ENVIRONMENT: Final = {
     "DATABASE_SECRET_ARN": "none",
     "DATABASE_OWNER_SECRET_ARN": "none",
     "RUNS_BUCKET": "none",
+    "OPERATE_FUNCTION_ARN": "arn:aws:lambda:eu-west-1:000000000000:function:operate",
+    "WEBHOOK_SECRET_ARN": "none",
+    **{f"QUEUE_URL_{name.upper()}": "none" for name in HANDLERS},
 }
 ENVIRONMENT_OF_ZOHO: Final = {"ZOHO_SECRET_ARN": "none", "ZOHO_TOKEN_SECRET_ARN": "none"}
 
@@ -79,9 +86,10 @@ def measure(directory: Path) -> Table:
 def _once(name: str, path: list[str]) -> tuple[float, float]:
     # -I -S: neither this environment's packages nor the current directory.
     uses_zoho = name in CALLS_ZOHO
+    service = "wake_up" if name in HANDLERS else name
     python = str(environment_program(".venv", "python"))
     done = subprocess.run(
-        [python, "-I", "-S", "-B", "-c", PROGRAM, name, "zoho" if uses_zoho else "none", *path],
+        [python, "-I", "-S", "-B", "-c", PROGRAM, service, "zoho" if uses_zoho else "none", *path],
         env={**ENVIRONMENT, **(ENVIRONMENT_OF_ZOHO if uses_zoho else {})},
         stdout=subprocess.PIPE,
         text=True,

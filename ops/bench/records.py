@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +12,7 @@ from billing_sync.domain.states import EntityType, State
 from billing_sync.ports import Priority, RecordKey
 from ops.bench import books
 from ops.bench.figures import Table
+from ops.bench.samples import Sample, sample
 from ops.bench.world import World, filled_database, world
 from ops.fake_zoho import FieldAltered, SeedCustomer
 from ops.local_stack.postgres import PostgresServer
@@ -20,17 +20,6 @@ from ops.local_stack.postgres import PostgresServer
 RECORDS: Final = 100
 WARM_UP: Final = 2 * RECORDS + 1
 """A customer of its own: with its service come connections, token, product and plan."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What one record cost."""
-
-    calls: int
-    own_seconds: float
-    statements: int
-    transactions: int
-    round_trips: int
 
 
 def measure(server: PostgresServer, directory: Path) -> list[Table]:
@@ -171,16 +160,16 @@ class _Lives:
         samples = _sync(self._bench, records, expected)
 
         def middle(of: Callable[[Sample], float]) -> float:
-            return median(of(sample) for sample in samples)
+            return median(of(each) for each in samples)
 
         self._table.rows.append(
             (
                 what,
-                f"{mean(sample.calls for sample in samples):g}",
-                f"{middle(lambda sample: sample.own_seconds) * 1000:.1f}",
-                f"{middle(lambda sample: sample.statements):g}",
-                f"{middle(lambda sample: sample.transactions):g}",
-                f"{middle(lambda sample: sample.round_trips):g}",
+                f"{mean(each.calls for each in samples):g}",
+                f"{middle(lambda each: each.own_seconds) * 1000:.1f}",
+                f"{middle(lambda each: each.statements):g}",
+                f"{middle(lambda each: each.transactions):g}",
+                f"{middle(lambda each: each.round_trips):g}",
             )
         )
 
@@ -208,26 +197,16 @@ def _seed(bench: World, numbers: Sequence[int]) -> None:
 
 
 def _sync(bench: World, records: Sequence[RecordKey], expected: State) -> list[Sample]:
-    samples: list[Sample] = []
-    zoho, database = bench.zoho, bench.round_trips
-    for record in records:
-        calls, in_zoho = zoho.calls, zoho.seconds
-        counted = (database.statements, database.transactions, database.total)
-        started = time.perf_counter()
-        outcome = bench.worker.sync_record(record, priority=Priority.TRIGGER)
-        elapsed = time.perf_counter() - started
-        if outcome.state is not expected:
-            raise RuntimeError(f"{record} came out {outcome.state} ({outcome.code})")
-        samples.append(
-            Sample(
-                calls=zoho.calls - calls,
-                own_seconds=elapsed - (zoho.seconds - in_zoho),
-                statements=database.statements - counted[0],
-                transactions=database.transactions - counted[1],
-                round_trips=database.total - counted[2],
-            )
-        )
-    return samples
+    return [_bring(bench, record, expected) for record in records]
+
+
+def _bring(bench: World, record: RecordKey, expected: State) -> Sample:
+    outcome, measured = sample(
+        bench, lambda: bench.worker.sync_record(record, priority=Priority.TRIGGER)
+    )
+    if outcome.state is not expected:
+        raise RuntimeError(f"{record} came out {outcome.state} ({outcome.code})")
+    return measured
 
 
 def _snapshot(bench: World) -> Table:
