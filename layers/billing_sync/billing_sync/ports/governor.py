@@ -9,7 +9,7 @@ from typing import Protocol
 class Priority(StrEnum):
     """Who asks for a permit: a trigger goes before everything else; the backfill is paced.
 
-    Sweep, retries, look-ups and proofs that no trigger waits for ask as `BACKFILL`.
+    What came in real time asks as `TRIGGER`, whether a handler or the sweep brings it.
     """
 
     TRIGGER = "trigger"
