@@ -64,9 +64,16 @@ class Container:
     Tests give their own parts by assigning to an attribute before it is used.
     """
 
-    def __init__(self, environment: dict[str, str] | None = None) -> None:
-        """Read nothing yet; `environment` stands in for the process's own."""
+    def __init__(
+        self, environment: dict[str, str] | None = None, *, real_time: bool = False
+    ) -> None:
+        """Read nothing yet; `environment` stands in for the process's own.
+
+        In `real_time` reads go before the backfill's, too, and not only the writes of which every
+        call of `sync_record` says so: a trigger's record would else be paced as the backfill is.
+        """
         self._environment = environment
+        self._real_time = real_time
 
     def close(self) -> None:
         """Close the connections that were opened."""
@@ -198,12 +205,14 @@ class Container:
         from billing_sync.adapters.zoho.client import ZohoBilling
         from billing_sync.adapters.zoho.client import ZohoSettings as ClientSettings
         from billing_sync.config import ACCOUNT_NUMBER_LABEL
+        from billing_sync.ports import Priority
 
         settings = ClientSettings(
             organisation_id=self.common.organisation_id,
             writes=self.zoho.zoho_writes == "on",
             api_url=self.zoho.api_url,
             account_number_label=ACCOUNT_NUMBER_LABEL,
+            priority=Priority.TRIGGER if self._real_time else Priority.BACKFILL,
         )
         return ZohoBilling(self.http, self.tokens, self.quota, settings, self.timing, self.clock)
 
@@ -688,12 +697,15 @@ _container: Container | None = None
 _making = threading.Lock()
 
 
-def container() -> Container:
-    """Give the process's container; a Lambda keeps it while it is warm."""
+def container(*, real_time: bool = False) -> Container:
+    """Give the process's container; a Lambda keeps it while it is warm.
+
+    A process serves one function, so that what it was made for first, it is for.
+    """
     global _container  # noqa: PLW0603 - the one place where a warm Lambda keeps what it made
     with _making:
         if _container is None:
-            _container = Container()
+            _container = Container(real_time=real_time)
         return _container
 
 
@@ -742,12 +754,12 @@ def conclude() -> "Conclude":
 
 def wake_up() -> "WorkOffWakeUp":
     """Give what a trigger's handler does with a message."""
-    return container().wake_up
+    return container(real_time=True).wake_up
 
 
 def sweep() -> "Sweep":
     """Give one round of the sweep."""
-    return container().sweep
+    return container(real_time=True).sweep
 
 
 def operate() -> "Operate":
