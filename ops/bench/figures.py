@@ -55,7 +55,8 @@ def as_markdown(tables: Sequence[Table], measured_on: dict[str, str]) -> str:
     lines = [
         (
             f"Measured on {measured_on['date']}: {where}, Python {measured_on['python']};"
-            f" load average {measured_on['load']} when it began."
+            f" load average {measured_on['load']} when it began, {os.getloadavg()[0]:.1f} when it"
+            " ended."
         ),
         "",
     ]

@@ -13,6 +13,7 @@ class Sample:
 
     calls: int
     own_seconds: float
+    processor_seconds: float
     statements: int
     transactions: int
     round_trips: int
@@ -23,12 +24,13 @@ def sample[Result](bench: World, work: Callable[[], Result]) -> tuple[Result, Sa
     zoho, database = bench.zoho, bench.round_trips
     calls, in_zoho = zoho.calls, zoho.seconds
     counted = (database.statements, database.transactions, database.total)
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     result = work()
-    elapsed = time.perf_counter() - started
+    elapsed, processor = time.perf_counter() - started, time.process_time() - worked
     return result, Sample(
         calls=zoho.calls - calls,
         own_seconds=elapsed - (zoho.seconds - in_zoho),
+        processor_seconds=processor,
         statements=database.statements - counted[0],
         transactions=database.transactions - counted[1],
         round_trips=database.total - counted[2],
