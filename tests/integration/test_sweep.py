@@ -110,6 +110,24 @@ def test_with_the_webhook_door_off_the_sweep_brings_everything_and_comes_to_rest
     assert len(calls(w.zoho)) == asked
 
 
+def test_a_package_is_swept_when_it_changes_but_not_before_a_service_needs_it(
+    w: World, one: OneCustomer
+) -> None:
+    w.sql("UPDATE service_packages SET name = name || ' 2'")
+    assert sweep(w) == NOTHING
+    service = one.add_service()
+    for _ in range(3):
+        sweep(w)
+        retry_what_waits(w, service)
+    one.assert_in_step(service)
+
+    w.sql("UPDATE service_packages SET name = name || ' 3'")
+    assert sweep(w)["changed"] == 1
+
+    [plan] = w.zoho.control.state().plans
+    assert plan["name"].endswith(" 2 3")
+
+
 def test_a_row_that_vanishes_is_told_by_the_sweep_once_and_one_that_comes_back_is_in_step(
     w: World, one: OneCustomer
 ) -> None:

@@ -16,6 +16,10 @@ class EntityType(StrEnum):
     PAYMENT = "payment"
 
 
+MADE_ON_DEMAND: Final = frozenset((EntityType.PRODUCT, EntityType.PLAN))
+"""Made, or linked, with the first record that needs them; no list of theirs is in a snapshot."""
+
+
 class State(StrEnum):
     """Where a record stands between our database and Zoho."""
 

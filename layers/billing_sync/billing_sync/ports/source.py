@@ -90,7 +90,8 @@ class Source(Protocol):
         """Give records whose row is new, or is not the version that was last read.
 
         With `since`, of rows that were created or changed since; then those, too, that are still
-        left to the backfill. Whoever was told of already is left out.
+        left to the backfill, and no package that nothing needed so far. Whoever was told of already
+        is left out.
         """
 
     def come_back(self, entity: EntityType) -> list[RecordKey]:

@@ -29,7 +29,7 @@ from billing_sync.domain.source import (
     Service,
     SourceRow,
 )
-from billing_sync.domain.states import EntityType, State, states_where
+from billing_sync.domain.states import MADE_ON_DEMAND, EntityType, State, states_where
 from billing_sync.domain.steps import Only
 from billing_sync.ports import RecordKey
 
@@ -280,13 +280,16 @@ class PostgresSource:
         """Give records whose row is new, or is not the version that was last read.
 
         Our own write of the status columns is no change: the version that it made is stored.
-        Nothing of a product can change but its name, and under that it is another one.
+        Nothing of a product can change but its name, and under that it is another one. A package
+        that nothing needed so far is no news either: its plan is made with the first that does.
         """
         if entity is EntityType.PRODUCT:
             return []
         view = VIEW_OF[entity]
         created = "s.created_at >= :since" if has_column(view, "created_at") else "false"
         where = CHANGED if since is None else CHANGED_SINCE.format(created=created)
+        if since is not None and entity in MADE_ON_DEMAND:
+            where += " AND r.entity_id IS NOT NULL"
         with one_statement(self._engine) as connection:
             rows = connection.execute(
                 text(f"""

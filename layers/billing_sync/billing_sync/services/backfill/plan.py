@@ -20,7 +20,7 @@ from billing_sync.domain.findings import RECORDS_IN_A_FINDING
 from billing_sync.domain.money import figure
 from billing_sync.domain.source import Customer
 from billing_sync.domain.source import SourceRow as Row
-from billing_sync.domain.states import EntityType, State
+from billing_sync.domain.states import MADE_ON_DEMAND, EntityType, State
 from billing_sync.domain.steps import (
     ENTITY_OF_PHASE,
     Finding,
@@ -77,9 +77,6 @@ ROWS_PER_PAGE: Final = 200
 
 BOOKS_SECONDS: Final = 120.0
 """What comparing the books and exporting may take: it is begun with so much time at hand."""
-
-MADE_ON_DEMAND: Final = frozenset((EntityType.PRODUCT, EntityType.PLAN))
-"""Made, or linked, with the first record that needs them; no list of theirs is in a snapshot."""
 
 TO_THE_END: Final = "books"
 """The cursor when all phases are planned."""
