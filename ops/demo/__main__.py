@@ -1,4 +1,4 @@
-"""`make demo`: the backfill from end to end, from empty data, with mishaps and two renewals.
+"""`make demo`: the backfill from end to end, with mishaps and two renewals; then real time.
 
 Ends with 0 only if every condition holds; the run's logs stay in its folder below `build/run`.
 """
@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ from ops.demo.mishaps import (
 )
 from ops.demo.months import let_two_months_pass
 from ops.demo.old_way import run_old_way
+from ops.demo.real_time import RealTime, Senders
 from ops.demo.reckoning import Application, read_application
 from ops.demo.verdict import Evidence, RunEnd, calls_per_entity, figures, judge
 from ops.fake_zoho import FakeZohoControl
@@ -135,7 +137,7 @@ class _Demo:
                     f" SyncBatch (process {happened.killed_pid}) was killed after Zoho had"
                     f" committed {KILLED_DURING} and before it answered."
                 )
-                first = self._run_end()
+                first, live_at_first = self._run_end(), self._live_from()
                 self._display.say(
                     f"Step Functions says: execution {first.status}. {first.cause}",
                     style="red",
@@ -148,13 +150,20 @@ class _Demo:
                     "link", FINE, "link", "customer", scenario.LOOKS_ALIKE, candidate, *_AS
                 )
                 self._expect("the second run", FINE, "backfill", "--apply", "--yes")
-                second = self._run_end()
+                second, live_from = self._run_end(), self._live_from()
+                if live_from is not None:
+                    self._display.say(
+                        "The first clean run of everything has made the sync live: what is made or"
+                        " changed since its start is real time's, and what was there before is not."
+                    )
             with self._display.stage("Two months pass, here and in Zoho"):
                 passed = let_two_months_pass(self._stack.state, zoho, self._books)
                 self._display.say(str(passed))
             with self._display.stage("Run again: link what Zoho raised, and send the rest"):
                 self._expect("the third run", FINE, "backfill", "--apply", "--yes")
                 third = self._run_end()
+            with self._display.stage("Real time: four webhooks, from the door to Zoho"):
+                real_time = self._real_time(zoho)
             after = zoho.state()
             return Evidence(
                 config=self._stack.options.zoho,
@@ -170,6 +179,8 @@ class _Demo:
                 stories=self._stories(),
                 application=self._application(),
                 calls=calls_per_entity(zoho.log(), after),
+                live=(live_at_first, live_from),
+                real_time=real_time,
             )
 
     def _show_what_is_there(self, by_hand: Sequence[dict[str, Any]]) -> None:
@@ -195,6 +206,16 @@ class _Demo:
         with self._display.stage("The old way, on a fake Zoho of its own"):
             for line in run_old_way().lines():
                 self._display.say(line)
+
+    def _real_time(self, zoho: FakeZohoControl) -> RealTime:
+        def sweep() -> None:
+            self._stack.clients.functions.invoke(FunctionName=self._function("SweepFunction"))
+
+        senders = Senders(self._display, self._stack, self._aws, zoho, sweep)
+        return senders.play(scenario.last_day(self._books.today))
+
+    def _live_from(self) -> datetime | None:
+        return read_answer(Status, self._operate({"action": "status"})).live_from
 
     def _expect(self, what: str, code: int, *arguments: str) -> None:
         """Run `billing-sync` and require its exit code: red where red is what is to be shown."""
@@ -295,10 +316,13 @@ def _conclude(display: Display, run_directory: Path, evidence: Evidence) -> int:
     display.say(report.entities_table(told))
     display.say(report.calls_table(evidence.calls))
     display.say(report.figures_table(told))
+    display.say(report.triggers_table(evidence.real_time.arrivals))
     display.say(report.conditions_table(conditions))
     display.say(display.times())
     for directory in (run_directory, REPORTS):
-        written = report.write(directory, told, conditions, display.stages)
+        written = report.write(
+            directory, told, conditions, display.stages, evidence.real_time.arrivals
+        )
     display.say(f"Written: {', '.join(str(path) for path in written)}")
     broken = [one for one in conditions if not one.holds]
     if not broken:

@@ -192,10 +192,10 @@ def _repeated(keys: Iterable[object]) -> int:
 
 
 def _sum(rows: Iterable[Row], name: str) -> Decimal:
-    return total_of(_money(one[name]) for one in rows)
+    return total_of(amount_of(one[name]) for one in rows)
 
 
-def _money(value: object) -> Decimal:
+def amount_of(value: object) -> Decimal:
     """Read an amount of Zoho's JSON: a short decimal, which a float's text gives back."""
     return Decimal(str(value))
 
@@ -203,7 +203,7 @@ def _money(value: object) -> Decimal:
 def _price(subscription: Row) -> Decimal:
     """Give what a subscription will bill next: a change that waits for the term's end included."""
     scheduled = subscription["_scheduled_price"]
-    return _money(subscription["plan"]["price"] if scheduled is None else scheduled)
+    return amount_of(subscription["plan"]["price"] if scheduled is None else scheduled)
 
 
 # ---------------------------------------------------------------------------------- debtors
@@ -230,8 +230,8 @@ def _debtors(application: Application, zoho: Holdings) -> list[Debtor]:
         debtors.append(
             Debtor(
                 customer["account_number"],
-                Sides(total - total_of(settled.values()), _money(found["outstanding"])),
-                Sides(received - total_of(settled.values()), _money(found["unused_credits"])),
+                Sides(total - total_of(settled.values()), amount_of(found["outstanding"])),
+                Sides(received - total_of(settled.values()), amount_of(found["unused_credits"])),
             )
         )
     return debtors

@@ -18,6 +18,9 @@ from ops.fake_zoho import (
 from ops.local_stack.stack import StackOptions
 
 CUSTOMERS: Final = 13
+NEWCOMERS: Final = 1
+"""Who registers at the end, in real time."""
+
 TEST_ACCOUNTS: Final = ("CT-2025-00001", "CT-2025-00003")
 
 RENEWALS: Final = 2
@@ -61,6 +64,9 @@ PARAMETERS: Final[dict[str, str | int | float]] = {
     "SendWindowSeconds": 2,
     "ProofDelaySeconds": 60,
     "WorkOffHours": 0.25,
+    # Live as the sync is from the first clean run on, the sweep would bring some of what the runs
+    # and the webhooks are there to show, now more of it and now less.
+    "SweepSchedule": "DISABLED",
 }
 INDEX_LAG_SECONDS: Final = 10
 
@@ -105,13 +111,17 @@ def options_for_playing() -> StackOptions:
 
     At the demo's scale they would be gone after two minutes, between two commands; and a token
     that Zoho refuses would then meet preflight, which starts nothing without one, and not the run
-    that is to heal.
+    that is to heal. The sweep runs there, every real minute.
     """
     played = zoho()
     rules = played.tokens.model_copy(
         update={"life_seconds": played.tokens.life_seconds * TIME_SCALE}
     )
-    return replace(options(), zoho=played.model_copy(update={"tokens": rules}))
+    return replace(
+        options(),
+        zoho=played.model_copy(update={"tokens": rules}),
+        parameters=PARAMETERS | {"SweepSchedule": "ENABLED"},
+    )
 
 
 def kept_by_hand() -> list[SeedCustomer]:

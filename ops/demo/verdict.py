@@ -1,19 +1,31 @@
 """Whether the demo showed what it promises: judged by the sync records and by fake Zoho's state.
 
-Nothing here is counted by the demo itself.
+Nothing here is counted by the demo itself; only the seconds of its webhooks are its own.
 """
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from billing_sync.domain.money import total_of
 from billing_sync.domain.states import State
+from billing_sync.domain.triggers import Trigger
 from ops.cli.answers import Story
-from ops.demo import scenario
+from ops.cli.triggers import ACCEPTED
+from ops.demo import newcomer, scenario
 from ops.demo.mishaps import ANSWER_LOST_OF, DRAFT_LOST, KILLED_DURING, PAYMENT_LOST, Happened
-from ops.demo.reckoning import NOT_OWED, Application, Reckoning, account_number, duplicates, reckon
+from ops.demo.real_time import RealTime
+from ops.demo.reckoning import (
+    NOT_OWED,
+    Application,
+    Reckoning,
+    Row,
+    account_number,
+    duplicates,
+    reckon,
+)
 from ops.fake_zoho import Holdings, LogEntry
 from ops.fake_zoho.config import FakeZohoConfig
 
@@ -87,6 +99,9 @@ class Evidence:
     stories: dict[str, Story]
     application: Application
     calls: CallsPerEntity
+    # Since when the sync was live: after the first run, and after the second.
+    live: tuple[datetime | None, datetime | None]
+    real_time: RealTime
 
     @property
     def runs(self) -> tuple[RunEnd, RunEnd, RunEnd]:
@@ -121,6 +136,7 @@ def figures(evidence: Evidence) -> dict[str, Any]:
         "zoho_calls": zoho.counters.calls,
         "http_429": sum(zoho.counters.http_429.values()),
         "tokens_minted": zoho.counters.tokens_minted,
+        "triggers": {trigger.value: _seconds(evidence, trigger) for trigger in Trigger},
         "calls_per_record": {entity: asdict(one) for entity, one in evidence.calls.items()},
         "runs": [
             {
@@ -171,6 +187,9 @@ def judge(evidence: Evidence) -> list[Condition]:
         _lost_draft(evidence),
         _lost_payment(evidence),
         _killed(evidence),
+        _live(evidence),
+        _arrived(evidence),
+        _once_each(evidence),
     ]
 
 
@@ -250,7 +269,7 @@ def _debtors(reckoning: Reckoning) -> Condition:
     credit = total_of(one.credit.here for one in reckoning.debtors)
     return Condition(
         "each customer owes the same on both sides, and has the same credit",
-        len(reckoning.debtors) == scenario.CUSTOMERS and not differing,
+        len(reckoning.debtors) == scenario.CUSTOMERS + scenario.NEWCOMERS and not differing,
         "; ".join(differing) or f"{owed:,.2f} owed, {credit:,.2f} of credit",
     )
 
@@ -440,6 +459,78 @@ def _survived(
         happened and proved and in_zoho == [story.record.zoho_id],
         f"{what}; the create of {name}: {', '.join(ends)}; {len(in_zoho)} in Zoho",
     )
+
+
+def _live(evidence: Evidence) -> Condition:
+    at_first, live_from = evidence.live
+    return Condition(
+        "the sync went live by its first clean run, and not before",
+        at_first is None and live_from is not None,
+        "never" if live_from is None else f"live from {live_from:%-d %B %Y %H:%M:%S} UTC",
+    )
+
+
+def _arrived(evidence: Evidence) -> Condition:
+    """Hold the rows of the application, as they are at the end, against fake Zoho's state."""
+    rows = _newcomers_rows(evidence.application)
+    there = {
+        trigger: [one.is_right for one in newcomer.shown(trigger, row, evidence.after)]
+        for trigger, row in rows.items()
+    }
+    seconds = {trigger: _seconds(evidence, trigger) for trigger in Trigger}
+    return Condition(
+        "each of four webhooks brought its record into Zoho, equal to the cent",
+        None not in seconds.values() and all(any(there.get(trigger, ())) for trigger in Trigger),
+        "; ".join(
+            f"{trigger} {'never' if took is None else f'after {took} s'}"
+            for trigger, took in seconds.items()
+        ),
+    )
+
+
+def _once_each(evidence: Evidence) -> Condition:
+    """Require that the second time was heard and worked off, or it would prove nothing."""
+    rows, real_time = _newcomers_rows(evidence.application), evidence.real_time
+    found = {
+        trigger: len(newcomer.shown(trigger, row, evidence.after)) for trigger, row in rows.items()
+    }
+    return Condition(
+        "each webhook came twice, and made one record",
+        real_time.again == dict.fromkeys(Trigger, ACCEPTED)
+        and real_time.is_worked_off
+        and real_time.writes_again == 0
+        and found == dict.fromkeys(Trigger, 1),
+        f"{len(real_time.again)} came again, for {real_time.writes_again} writes;"
+        f" {sum(found.values())} records",
+    )
+
+
+def _newcomers_rows(application: Application) -> dict[Trigger, Row]:
+    """Find what the application holds of her, as it is at the end."""
+    hers = [
+        one for one in application.customers if one["account_number"] == newcomer.ACCOUNT_NUMBER
+    ]
+    ids = {one["id"] for one in hers}
+    tables = {
+        Trigger.CUSTOMER_REGISTERED: hers,
+        Trigger.SERVICE_ACTIVATED: application.services,
+        Trigger.INVOICE_GENERATED: application.invoices,
+        Trigger.PAYMENT_COMPLETED: application.payments,
+    }
+    return {
+        trigger: row
+        for trigger, rows in tables.items()
+        for row in rows
+        if row.get("customer_id", row["id"]) in ids
+    }
+
+
+def _seconds(evidence: Evidence, trigger: Trigger) -> float | None:
+    """Give the seconds from a trigger's post to its record in Zoho; None: it never came."""
+    for arrival in evidence.real_time.arrivals:
+        if arrival.trigger is trigger and arrival.seconds is not None:
+            return round(arrival.seconds, 1)
+    return None
 
 
 def _with_number(holdings: Holdings, number: str) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import boto3
 from botocore.config import Config
@@ -60,6 +60,14 @@ class Clients:
     @cached_property
     def logs(self) -> "CloudWatchLogsClient":
         client = self._session.client("logs", endpoint_url=self.endpoint_url)
+        self._opened.callback(client.close)
+        return client
+
+    @cached_property
+    def queues(self) -> Any:
+        # No stubs of this service are installed.
+        make: Any = self._session.client
+        client = make("sqs", endpoint_url=self.endpoint_url)
         self._opened.callback(client.close)
         return client
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing_sync.domain.payments import TAKEN_BY_ZOHO
-from ops.demo import scenario
-from ops.demo.books import Books, Days, Passed, paid_on, pass_until, read_books
+from ops.demo import newcomer, scenario
+from ops.demo.books import Books, Days, Passed, paid_on, pass_until, read_books, rows
 from ops.demo.mishaps import ANSWER_LOST_OF, DRAFT_LOST, KILLED_DURING, PAYMENT_LOST
 
 TODAY = date(2026, 12, 20)
@@ -190,6 +190,17 @@ def test_numbers_go_on_where_the_books_end(books: Books, passed: Passed) -> None
 
     assert numbers == [f"CTI-{place:05d}" for place in range(1, len(numbers) + 1)]
     assert transactions == [f"TX-{place:04d}" for place in range(1, len(transactions) + 1)]
+
+
+def test_who_comes_by_trigger_is_nobody_that_the_books_know(books: Books, passed: Passed) -> None:
+    accounts = {row["account_number"] for row in rows("customers.csv")}
+    numbers = {one.number for one in (*books.invoices, *passed.invoices)}
+    transactions = {one.transaction_id for one in (*books.payments, *passed.payments)}
+
+    assert newcomer.ACCOUNT_NUMBER not in accounts
+    assert newcomer.INVOICE not in numbers
+    assert newcomer.PAYMENT not in transactions
+    assert newcomer.SKU in {row["sku"] for row in rows("packages.csv")}
 
 
 def test_the_mishaps_meet_records_that_are_sent(books: Books) -> None:

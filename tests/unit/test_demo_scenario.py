@@ -90,12 +90,14 @@ def test_the_limits_of_zoho_are_ours_and_a_token_lives_as_long_as_zohos() -> Non
     assert config.tokens.life_seconds == 3600
 
 
-def test_only_a_stack_for_playing_has_tokens_that_last() -> None:
+def test_only_a_stack_for_playing_has_tokens_that_last_and_a_sweep() -> None:
     played = scenario.options_for_playing()
 
     assert played.zoho.tokens.life_seconds / played.time_scale == 3600
     assert played.zoho.seed == scenario.options().zoho.seed
-    assert played.parameters == scenario.options().parameters
+    parameters = scenario.options().parameters
+    assert played.parameters == {**parameters, "SweepSchedule": "ENABLED"}
+    assert parameters["SweepSchedule"] == "DISABLED"
 
 
 @pytest.mark.parametrize(

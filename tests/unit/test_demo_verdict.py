@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from billing_sync.domain.states import EntityType, State
+from billing_sync.domain.triggers import Trigger
 from ops.cli.answers import Story, StoryIntent, StoryRecord
-from ops.demo import report, scenario
+from ops.demo import newcomer, report, scenario
 from ops.demo.books import at_noon, rows
 from ops.demo.display import Stage
 from ops.demo.mishaps import ANSWER_LOST_OF, DRAFT_LOST, KILLED_DURING, PAYMENT_LOST, Happened
+from ops.demo.real_time import Arrival, RealTime
 from ops.demo.reckoning import Application
 from ops.demo.verdict import Condition, Evidence, RunEnd, calls_per_entity, figures, judge
 from ops.fake_zoho import FakeZoho, Holdings, LogEntry, Mail, SeedPlan
@@ -190,8 +192,52 @@ class Zoho:
         }
         return self.organisation.payments.create(sent, by="billing-sync").payment_id
 
+    def newcomer(self) -> None:
+        """Make what the four webhooks bring."""
+        body = {
+            "display_name": f"Naledi Mokoena ({newcomer.ACCOUNT_NUMBER})",
+            "email": "naledi.mokoena@mail.example",
+            "custom_fields": [{"label": "Account Number", "value": newcomer.ACCOUNT_NUMBER}],
+        }
+        made = self.organisation
+        customer_id = made.customers.create(body, by="billing-sync").customer_id
+        subscription = {
+            "customer_id": customer_id,
+            "plan": {"plan_code": "START", "price": 459},
+            "reference_id": "2",
+            "auto_collect": False,
+            "starts_at": "2027-03-01",
+        }
+        made.subscriptions.create(subscription, by="billing-sync")
+        invoice = made.invoices.create(
+            {
+                "customer_id": customer_id,
+                "invoice_number": newcomer.INVOICE,
+                "date": "2027-01-20",
+                "is_inclusive_tax": True,
+                "invoice_items": [
+                    {"name": name, "price": float(price), "quantity": 1, "tax_id": self.tax_id}
+                    for name, price in newcomer.LINES.items()
+                ],
+            },
+            by="billing-sync",
+            own_number=True,
+            send=False,
+        )
+        made.invoices.open(invoice.invoice_id)
+        payment = {
+            "customer_id": customer_id,
+            "payment_mode": "creditcard",
+            "amount": 2398,
+            "reference_number": newcomer.PAYMENT,
+            "invoices": [{"invoice_id": invoice.invoice_id, "amount_applied": 2398}],
+        }
+        made.payments.create(payment, by="billing-sync")
+
 
 ACCOUNTS = sorted(row["account_number"] for row in rows("customers.csv") if row["order"])
+HER_ID = len(ACCOUNTS) + 1
+PRICE = Decimal("459.00")
 
 
 def application() -> Application:
@@ -222,16 +268,29 @@ def application() -> Application:
     }
     return Application(
         customers=[
-            {"id": place, "account_number": number}
-            for place, number in enumerate(ACCOUNTS, start=1)
+            *(
+                {"id": place, "account_number": number}
+                for place, number in enumerate(ACCOUNTS, start=1)
+            ),
+            {
+                "id": HER_ID,
+                "account_number": newcomer.ACCOUNT_NUMBER,
+                "first_name": "Naledi",
+                "last_name": "Mokoena",
+                "email": "naledi.mokoena@mail.example",
+            },
         ],
-        services=[{"id": 1, "status": "active", "monthly_price": Decimal("459.00")}],
+        services=[
+            {"id": place, "customer_id": customer_id, "status": "active", "monthly_price": PRICE}
+            for place, customer_id in ((1, 1), (2, HER_ID))
+        ],
         invoices=[
             invoice(1, DRAFT_LOST, "899.00", "117.26"),
             invoice(2, "CTI-2", "459.00", "59.87", **january),
             invoice(3, "CTI-3", "459.00", "59.87", **february),
             invoice(4, "CTI-4", "100.00", "13.04", status="voided"),
             invoice(5, "CTI-5", "0.00", "0.00"),
+            invoice(6, newcomer.INVOICE, "2398.00", "312.78", customer_id=HER_ID, status="paid"),
         ],
         payments=[
             {
@@ -240,7 +299,16 @@ def application() -> Application:
                 "invoice_id": 1,
                 "amount": Decimal("900.00"),
                 "status": "completed",
-            }
+                "transaction_id": PAYMENT_LOST,
+            },
+            {
+                "id": 2,
+                "customer_id": HER_ID,
+                "invoice_id": 6,
+                "amount": Decimal("2398.00"),
+                "status": "completed",
+                "transaction_id": newcomer.PAYMENT,
+            },
         ],
         shares={},
         waiting=frozenset({("invoice", "3")}),
@@ -256,6 +324,7 @@ def evidence() -> Evidence:
     invoice_id = zoho.invoice(first)
     payment_id = zoho.payment(first, invoice_id)
     zoho.fake.calendar.set(at_noon(date(2027, 1, 20)))
+    zoho.newcomer()
     after = zoho.fake.holdings()
     after.counters.tokens_minted, after.counters.calls = 1, 45
     made = zoho.customers
@@ -301,6 +370,15 @@ def evidence() -> Evidence:
         },
         application=application(),
         calls=calls_per_entity(log, after),
+        live=(None, datetime(2026, 12, 20, 10, tzinfo=UTC)),
+        real_time=RealTime(
+            arrivals=[
+                Arrival(trigger=trigger, record_id="2", answered=202, seconds=1.26, seen="it")
+                for trigger in Trigger
+            ],
+            again=dict.fromkeys(Trigger, 202),
+            is_worked_off=True,
+        ),
     )
 
 
@@ -350,8 +428,8 @@ def test_figures_are_zohos_own_and_waits_are_of_all_runs(evidence: Evidence) -> 
 def test_calls_are_counted_for_each_kind_of_record_and_lists_apart(evidence: Evidence) -> None:
     told = figures(evidence)["calls_per_record"]
 
-    assert told["invoices"] == {"records": 1, "writes": 2, "reads": 1, "pages": 1}
-    assert told["customers"] == {"records": 13, "writes": 0, "reads": 0, "pages": 0}
+    assert told["invoices"] == {"records": 2, "writes": 2, "reads": 1, "pages": 1}
+    assert told["customers"] == {"records": 14, "writes": 0, "reads": 0, "pages": 0}
 
 
 @pytest.mark.parametrize(
@@ -400,7 +478,11 @@ def test_a_second_customer_breaks_two_promises(
 
 
 def invoice(zoho: Holdings, *, ours: bool) -> dict[str, Any]:
-    [found] = [one for one in zoho.invoices if (one["number"] == DRAFT_LOST) is ours]
+    [found] = [
+        one
+        for one in zoho.invoices
+        if (one["number"] == DRAFT_LOST if ours else one["_subscription_id"])
+    ]
     return found
 
 
@@ -585,23 +667,105 @@ def test_waits_for_a_proof_are_no_cool_down(evidence: Evidence) -> None:
     assert broken(proofs) == ["the limits made it cool down in the Wait state CoolDown"]
 
 
+LIVE = "the sync went live by its first clean run, and not before"
+ARRIVED = "each of four webhooks brought its record into Zoho, equal to the cent"
+ONCE = "each webhook came twice, and made one record"
+
+
+def hers(records: list[dict[str, Any]], key: str, value: str) -> dict[str, Any]:
+    [found] = [one for one in records if one[key] == value]
+    return found
+
+
+def with_real_time(evidence: Evidence, **changes: Any) -> Evidence:
+    return replace(evidence, real_time=replace(evidence.real_time, **changes))
+
+
+@pytest.mark.parametrize(
+    "live", [(None, None), (datetime(2026, 12, 20, tzinfo=UTC), datetime(2026, 12, 20, tzinfo=UTC))]
+)
+def test_a_sync_that_is_never_live_or_too_early_breaks_the_promise(
+    evidence: Evidence, live: tuple[datetime | None, datetime | None]
+) -> None:
+    assert broken(replace(evidence, live=live)) == [LIVE]
+
+
+def test_a_trigger_whose_record_never_came_breaks_two_promises(evidence: Evidence) -> None:
+    *others, last = evidence.real_time.arrivals
+    arrivals = [*others, replace(last, seconds=None)]
+    seen = with_real_time(evidence, arrivals=arrivals, again={}, is_worked_off=False)
+
+    assert broken(seen) == [ARRIVED, ONCE]
+    assert figures(seen)["triggers"]["payment-completed"] is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda zoho: customer(zoho, newcomer.ACCOUNT_NUMBER).update(email=""),
+        lambda zoho: hers(zoho.subscriptions, "reference_id", "2").update(status="cancelled"),
+        lambda zoho: hers(zoho.invoices, "number", newcomer.INVOICE).update(tax_total=312.77),
+        lambda zoho: hers(zoho.payments, "reference_number", newcomer.PAYMENT).update(invoices=[]),
+    ],
+)
+def test_a_trigger_s_record_with_other_figures_breaks_the_promise(
+    evidence: Evidence, change: Callable[[Holdings], None]
+) -> None:
+    assert ARRIVED in broken(with_zoho(evidence, change))
+
+
+def test_a_trigger_s_second_record_breaks_the_promise(evidence: Evidence) -> None:
+    def send_twice(zoho: Holdings) -> None:
+        zoho.payments.append(dict(hers(zoho.payments, "reference_number", newcomer.PAYMENT)))
+
+    seen = broken(with_zoho(evidence, send_twice))
+
+    assert seen == ["what was paid is the same to the cent", DUPLICATE, ONCE]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"writes_again": 1},
+        {"is_worked_off": False},
+        {"again": {Trigger.CUSTOMER_REGISTERED: 202}},
+        {"again": dict.fromkeys(Trigger, 401)},
+    ],
+)
+def test_a_webhook_s_second_time_that_was_not_heard_or_wrote_breaks_the_promise(
+    evidence: Evidence, changes: dict[str, Any]
+) -> None:
+    assert broken(with_real_time(evidence, **changes)) == [ONCE]
+
+
 def test_the_report_is_written_for_people_and_for_programs(
     evidence: Evidence, tmp_path: Path
 ) -> None:
     conditions = [*judge(evidence), Condition("pigs fly", holds=False, seen="none did")]
 
     people, programs = report.write(
-        tmp_path / "demo", figures(evidence), conditions, [Stage("Start", 1.24)]
+        tmp_path / "demo",
+        figures(evidence),
+        conditions,
+        [Stage("Start", 1.24)],
+        evidence.real_time.arrivals,
     )
 
     told = json.loads(programs.read_text(encoding="utf-8"))
     assert (told["in_step"], told["mails_sent"]) == (17, 0)
     assert told["entities"]["invoices"]["waiting"] == 1
     assert told["conditions"][-1] == {"condition": "pigs fly", "holds": False, "seen": "none did"}
+    assert told["triggers"] == {
+        "customer-registered": 1.3,
+        "service-activated": 1.3,
+        "invoice-generated": 1.3,
+        "payment-completed": 1.3,
+    }
     assert told["stage_seconds"] == {"Start": 1.2}
     text = people.read_text(encoding="utf-8")
     assert text.startswith("# The demo: 1 of the conditions does not hold\n")
     assert "| ✗ | pigs fly | none did |" in text
     assert "| invoices | 10 | 2 | 7 | 1 | 0.00 | 0.00 |" in text
-    assert "| invoices | 1 | 2 | 1 | 1 |" in text
+    assert "| invoices | 2 | 2 | 1 | 1 |" in text
+    assert "| invoice-generated | it | 1.3 |" in text
     assert sorted(path.name for path in people.parent.iterdir()) == ["report.json", "report.md"]
