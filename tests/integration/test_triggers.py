@@ -140,6 +140,23 @@ def test_a_webhook_that_is_faster_than_its_senders_commit_arrives_all_the_same(
     assert len(w.in_zoho("CT-2036-90001")) == 1
 
 
+def test_a_trigger_of_a_row_that_never_comes_ends_although_somebody_retries_it_again_and_again(
+    w: World, one: OneCustomer
+) -> None:
+    nobody = RecordKey(EntityType.CUSTOMER, "987654")
+    before = len(calls(w.zoho))
+    wake(w, nobody)
+
+    for _ in range(3):
+        w.worker.operations.retry(
+            EntityType.CUSTOMER, ids=[nobody.entity_id], states=[], code=None, by="ops"
+        )
+        w.worker.sweep(lambda: 300.0)
+
+    assert (one.state(nobody), row(w.database, nobody).code) == ("failed", "not_found_here")
+    assert len(calls(w.zoho)) == before
+
+
 # ----------------------------------------------------------------------------------------- go-live
 
 

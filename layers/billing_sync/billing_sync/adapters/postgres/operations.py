@@ -36,7 +36,9 @@ RETRY: Final = text(f"""
         attempted_fingerprint = CASE WHEN state IN ({AT_REST}) AND state <> 'synced'
             THEN NULL ELSE attempted_fingerprint END,
         -- The ladder begins anew. What is in doubt stays so: an intent is never cleared by hand.
-        attempt_number = 0,
+        -- Looks for a row that has not come stay counted: they end, however often somebody asks.
+        attempt_number = CASE WHEN state = 'retrying' AND code = 'not_found_here'
+            THEN attempt_number ELSE 0 END,
         next_attempt_at = CASE WHEN state = 'retrying' THEN clock_timestamp()
             ELSE next_attempt_at END,
         {ASKED_FOR_NOW}
