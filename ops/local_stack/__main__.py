@@ -40,17 +40,27 @@ Send all of it: red at first, since customer 7 needs a person
   billing-sync link customer CT-2025-00009 {candidate} --by me
   billing-sync backfill --apply
 
-Let two months pass, in which Zoho raises invoices by itself; see them linked, and the rest sent
+Let two months pass, in which Zoho raises invoices by itself; the sweep links them and sends the
+rest, minute by minute, and a backfill all at once
   python -m ops.local_stack months
   billing-sync backfill --apply
 
-Change a phone, and see one update
+From the first clean run on the sync is live: whatever changes here, the sweep carries within a
+minute, and a webhook at once. `billing-sync go-live` does not wait for a clean run
   python -m ops.local_stack sql "UPDATE customers SET phone = '+27215550001' \\
-    WHERE account_number = 'CT-2025-00014'"
-  billing-sync backfill --apply
+    WHERE account_number = '{account}'"
+  billing-sync send customer-registered {customer} --type customer.updated
+  python -m ops.local_stack sql "INSERT INTO customers (account_number, first_name, last_name, \\
+    email) VALUES ('CT-2025-00031', 'Naledi', 'Mokoena', 'naledi@mail.example') RETURNING id"
+  billing-sync send customer-registered {next_customer}
+  billing-sync show customer CT-2025-00031
 
-Give Zoho a bad day: one of these, then change that phone again (another number), run the backfill
-again, and see it heal
+Hold back all writes: what changes meanwhile is recorded, and sent when they may go on
+  billing-sync pause --reason "finance closes the month"
+  billing-sync resume
+
+Give Zoho a bad day: one of these, then change that phone again (another number), send it again, and
+see the sweep heal it; `billing-sync show customer {account}` tells how
   python -m ops.local_stack fault answer_lost update_customer
   python -m ops.local_stack fault throttled update_customer
   python -m ops.local_stack fault dead_token update_customer && \\
@@ -58,8 +68,8 @@ again, and see it heal
 
 Look at both sides
   python -m ops.local_stack sides
+  billing-sync dashboard
   billing-sync status
-  billing-sync show customer CT-2025-00014
   {zoho}                 what Zoho holds, for a browser
   {zoho}/_fake/log       every call that it was sent
 
@@ -117,7 +127,14 @@ def _up(console: Console) -> int:
     if state.zoho is not None:
         with FakeZohoControl(state.zoho.url) as zoho:
             candidate = _looks_like_customer_7(zoho)
-        menu = _MENU.format(zoho=state.zoho.url, candidate=candidate)
+        customer, last = _customer_10_and_the_last(state)
+        menu = _MENU.format(
+            zoho=state.zoho.url,
+            candidate=candidate,
+            account=scenario.KEPT_BY_ACCOUNT_NUMBER,
+            customer=customer,
+            next_customer=last + 1,
+        )
         console.print(menu, markup=False, soft_wrap=True)
     return 0
 
@@ -143,6 +160,18 @@ def _looks_like_customer_7(zoho: FakeZohoControl) -> str:
         if one["email"] == scenario.LOOKS_ALIKE_EMAIL and not one["_by_api"]
     ]
     return ids[0]
+
+
+def _customer_10_and_the_last(state: StackState) -> tuple[int, int]:
+    """Find the ids of the rows of whom the menu changes, and of whoever was written last."""
+    with state.database.connect(APPLICATION_ROLE) as connection:
+        found = connection.execute(
+            "SELECT max(id) FILTER (WHERE account_number = %s), max(id) FROM customers",
+            [scenario.KEPT_BY_ACCOUNT_NUMBER],
+        ).fetchone()
+    if found is None:
+        raise StackError("the application has no customers")
+    return found[0], found[1]
 
 
 def _down(console: Console) -> int:

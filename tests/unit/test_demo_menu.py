@@ -5,12 +5,19 @@ import shlex
 
 import typer
 
+from billing_sync.domain.triggers import TYPES_OF_TRIGGER, Trigger
 from ops.cli.app import app
 from ops.fake_zoho.control import KNOWN_OPERATIONS
 from ops.fake_zoho.faults import FAULTS
 from ops.local_stack import __main__ as local_stack
 
-MENU = local_stack._MENU.format(zoho="http://zoho", candidate="4815162000000100005")
+MENU = local_stack._MENU.format(
+    zoho="http://zoho",
+    candidate="4815162000000100005",
+    account="CT-2025-00014",
+    customer=12,
+    next_customer=16,
+)
 LINES = [line.strip() for line in MENU.replace("\\\n", "").splitlines()]
 
 
@@ -24,8 +31,29 @@ def test_every_command_of_billing_sync_is_one() -> None:
 
     asked = {line.split()[0] for line in commands("billing-sync ")}
 
-    assert asked == {"preflight", "confirm", "backfill", "show", "link", "status"}
-    assert asked <= set(known.commands)
+    assert asked == {
+        "preflight",
+        "confirm",
+        "backfill",
+        "show",
+        "link",
+        "send",
+        "pause",
+        "resume",
+        "dashboard",
+        "status",
+    }
+    assert asked | {"go-live"} <= set(known.commands)
+    assert "`billing-sync go-live`" in MENU
+
+
+def test_every_trigger_that_is_sent_has_its_word() -> None:
+    sent = [line.split()[1:] for line in commands("billing-sync ") if line.startswith("send ")]
+
+    assert len(sent) == 2
+    for trigger, _, *option in sent:
+        words = TYPES_OF_TRIGGER[Trigger(trigger)]
+        assert not option or (option[0], option[1] in words) == ("--type", True)
 
 
 def test_every_fault_is_one_of_fake_zohos() -> None:
