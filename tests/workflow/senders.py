@@ -3,6 +3,8 @@
 import json
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import boto3
@@ -101,16 +103,23 @@ class Senders:
         )["Attributes"]
         return sum(int(value) for value in found.values())
 
-    def hurry(self, trigger: Trigger) -> None:
-        """Let failed messages come back at once, and die the second time."""
-        letters = self._queues.get_queue_attributes(
-            QueueUrl=self._url(trigger, "DeadLetters"), AttributeNames=["QueueArn"]
-        )["Attributes"]["QueueArn"]
-        policy = {"deadLetterTargetArn": letters, "maxReceiveCount": 2}
+    @contextmanager
+    def hurrying(self, trigger: Trigger) -> Iterator[None]:
+        """Let failed messages come back after a second, and die the second time."""
+        queue, letters = self._url(trigger, "Queue"), self._url(trigger, "DeadLetters")
+        kept = self._queues.get_queue_attributes(
+            QueueUrl=queue, AttributeNames=["VisibilityTimeout", "RedrivePolicy"]
+        )["Attributes"]
+        arn = self._queues.get_queue_attributes(QueueUrl=letters, AttributeNames=["QueueArn"])
+        policy = {"deadLetterTargetArn": arn["Attributes"]["QueueArn"], "maxReceiveCount": 2}
         self._queues.set_queue_attributes(
-            QueueUrl=self._url(trigger, "Queue"),
+            QueueUrl=queue,
             Attributes={"VisibilityTimeout": "1", "RedrivePolicy": json.dumps(policy)},
         )
+        try:
+            yield
+        finally:
+            self._queues.set_queue_attributes(QueueUrl=queue, Attributes=kept)
 
     # ---------------------------------------------------------------------------- the schedule
 
@@ -142,7 +151,7 @@ class Senders:
         record = self.record(trigger, record_id)
         return record is not None and record["state"] == "synced"
 
-    def synced(self, trigger: Trigger, record_id: str, *, seconds: float = 30) -> dict[str, Any]:
+    def synced(self, trigger: Trigger, record_id: str, *, seconds: float = 60) -> dict[str, Any]:
         """Wait until the record is in step, and give it."""
         wait_for(
             lambda: self.is_synced(trigger, record_id), f"{trigger} {record_id}", seconds=seconds

@@ -100,6 +100,7 @@ def test_each_trigger_s_example_webhook_brings_its_record_into_zoho(
     wait_for(
         lambda: sweep(stage) and all(senders.is_synced(trigger, "4") for trigger in Trigger),
         "all four records",
+        seconds=90,
     )
     records = [senders.synced(trigger, "4") for trigger in Trigger]
     assert all(record["zoho_id"] for record in records)
@@ -154,12 +155,12 @@ def test_a_trigger_s_message_that_fails_ends_as_a_dead_letter_and_redrive_brings
     stage: Stage, senders: Senders
 ) -> None:
     change_customer(stage, "4")
-    senders.hurry(CUSTOMER)
     # Not Zoho's fault and not the record's: nothing that a sync record could wait for.
     stage.execute("ALTER TABLE billing_sync.records RENAME TO records_mislaid")
     try:
-        senders.tell(CUSTOMER, "4", "customer.updated")
-        wait_for(lambda: senders.waiting(CUSTOMER, "DeadLetters") == 1, "the dead letter")
+        with senders.hurrying(CUSTOMER):
+            senders.tell(CUSTOMER, "4", "customer.updated")
+            wait_for(lambda: senders.waiting(CUSTOMER, "DeadLetters") == 1, "the dead letter")
     finally:
         stage.execute("ALTER TABLE billing_sync.records_mislaid RENAME TO records")
     assert senders.waiting(CUSTOMER) == 0
