@@ -36,8 +36,8 @@ app = typer.Typer(
     help=(
         "Keep Zoho Billing in step with your own database.\n\n"
         "Ends with 0 when all is well, 1 when something is red, refused or not yet in step, 2 when"
-        " the command was not understood. To Zoho write `backfill --apply` and, once the sync is live,"
-        " triggers and the sweep."
+        " the command was not understood. To Zoho write `backfill --apply` and, once the sync is"
+        " live, triggers and the sweep."
     ),
 )
 
