@@ -17,6 +17,8 @@ SOURCE_VIEWS = project_root() / "functions" / "migrate" / "source"
 _numbers = itertools.count(1)
 
 
+# First, so that xdist still sees the groups: it reads them in the same hook.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together, in one process, the tests that share a deployed stack, and begin with them.
 
