@@ -65,7 +65,7 @@ def measure(directory: Path) -> Table:
     """Import each handler in a fresh interpreter, several times; the quickest counts."""
     table = Table(
         "Imports of a cold start",
-        f"Processor time, so that other work on the machine adds little; the quickest of {TIMES}"
+        f"Processor time, to which other work on the machine adds less; the quickest of {TIMES}"
         " fresh interpreters, from the built layers with their bytecode, files in the page cache."
         " «First use» is what the service behind the handler imports when it is made; clients of"
         " AWS and all connections come on top.",

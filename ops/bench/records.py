@@ -29,7 +29,7 @@ def measure(server: PostgresServer, directory: Path) -> list[Table]:
         f"{RECORDS} records each, one after the other, in this order; their parents are there."
         " Calls are all calls by all records, the list pages of links included; the rest is the"
         " middle one. «Our own» is all but the HTTP calls: Python and PostgreSQL over its socket."
-        " «Processor» is Python's own, calls included: other work on the machine adds little to it."
+        " «Processor» is Python's own, calls included: other work on the machine adds less to it."
         " A round trip is a statement, a BEGIN or a COMMIT.",
         (
             "what",
