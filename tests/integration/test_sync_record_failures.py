@@ -376,7 +376,7 @@ def test_a_webhook_before_its_senders_commit_is_waited_for_30_s_2_min_and_10_min
     worker: Engine, rules: FakeRules
 ) -> None:
     text = rules.texts.pop(RECORD.entity_id)
-    waits = []
+    waits: list[int] = []
     for _ in range(3):
         before = worker.row_now()
         worker.sync_when_due() if waits else worker.sync()
