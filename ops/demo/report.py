@@ -61,7 +61,7 @@ def figures_table(figures: dict[str, Any]) -> Table:
 
 def entities_table(figures: dict[str, Any]) -> Table:
     """Show the four kinds of records on both sides, in rand."""
-    table = Table(title="The records", title_justify="left")
+    table = Table(title="The records, as of the last run", title_justify="left")
     table.add_column("Kind")
     columns = ("total", "in_step", "skipped", "waiting", "local_amount", "zoho_amount")
     for words in ("rows", "in step", "skipped", "waiting", "here", "in Zoho"):
@@ -129,7 +129,7 @@ def as_markdown(
     lines = [
         f"# The demo: {verdict}",
         "",
-        "From the sync records and from fake Zoho's own state. Records are as of the last run.",
+        "Figures from the sync records and from fake Zoho's own state.",
         "",
         "## What had to hold",
         "",
@@ -151,7 +151,7 @@ def as_markdown(
         "|---|---|---:|",
         *(f"| {one.trigger} | {one.seen} | {_seconds(one)} |" for one in arrivals),
         "",
-        "## The records",
+        "## The records, as of the last run",
         "",
         "| | rows | in step | skipped | waiting | here | in Zoho |",
         "|---|---:|---:|---:|---:|---:|---:|",

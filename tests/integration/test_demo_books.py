@@ -7,8 +7,9 @@ import pytest
 
 from billing_sync.domain.states import EntityType
 from billing_sync.domain.steps import OperateEvent
+from billing_sync.domain.triggers import ENTITY_OF_TRIGGER, Trigger
 from billing_sync.ports import RecordKey
-from ops.demo import scenario
+from ops.demo import newcomer, scenario
 from ops.demo.books import Books, pass_until, read_books
 from ops.demo.load import load_books, write_passed
 from ops.demo.reckoning import Reckoning, read_application, reckon
@@ -116,3 +117,24 @@ def test_the_books_are_the_same_on_both_sides_before_and_after_two_renewals(
     assert list(left_at_last.values()) == ["waiting"]
     assert_equal_to_the_cent(after)
     assert both.zoho.control.state().mails == []
+
+
+def test_who_comes_by_trigger_is_in_zoho_as_she_is_here(
+    both: World, books: Books, database: Database
+) -> None:
+    before = both.zoho.control.state()
+    rows = {}
+
+    for trigger in Trigger:
+        with database.connect(APPLICATION_ROLE) as connection:
+            rows[trigger] = newcomer.write(connection, trigger, books.today)
+        both.bring(ENTITY_OF_TRIGGER[trigger], rows[trigger]["id"])
+
+    there = both.zoho.control.state()
+    for trigger, row in rows.items():
+        assert newcomer.shown(trigger, row, before) == []
+        assert [one.is_right for one in newcomer.shown(trigger, row, there)] == [True]
+        with database.connect(APPLICATION_ROLE) as connection:
+            assert newcomer.sync_status(connection, trigger, row["id"]) == "synced"
+    # Zoho bills her from a day to come: it has raised nothing by itself.
+    assert [one["number"] for one in there.invoices] == [newcomer.INVOICE]
