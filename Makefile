@@ -109,7 +109,7 @@ campaign: $(DEV) ## Play random rounds of faults and kills: CAMPAIGN_MINUTES=10 
 	  $(if $(SEED),--seed $(SEED)) $(if $(ROUND),--round $(ROUND))
 
 .PHONY: demo
-demo: install ## Show the backfill from end to end, from empty data, over two renewals
+demo: install ## Show the backfill from end to end, over two renewals, and four triggers
 	@$(PYTHON) -m ops.demo
 
 .PHONY: up
