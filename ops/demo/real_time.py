@@ -16,8 +16,6 @@ from ops.local_stack.postgres import APPLICATION_ROLE
 from ops.local_stack.stack import LocalStack
 
 _LOOK_EVERY_SECONDS: Final = 0.05
-_SWEEP_AFTER_SECONDS: Final = 10.0
-_GIVE_UP_AFTER_SECONDS: Final = 40.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,23 +133,36 @@ class Senders:
         )
 
     def _wait(self, is_so: Callable[[], bool]) -> bool:
-        """Wait until it is so, and say whether it came to be; on the way sweep now and then.
+        return wait(is_so, self._sweep_once)
 
-        The sweep sleeps in the demo, so that what is shown came by its webhook. One whose call had
-        to wait is left to it, as the schedule would bring it within a minute.
-        """
-        began = time.monotonic()
-        rounds = 0
-        while not is_so():
-            waited = time.monotonic() - began
-            if waited > _GIVE_UP_AFTER_SECONDS:
-                return False
-            if waited > (rounds + 1) * _SWEEP_AFTER_SECONDS:
-                rounds += 1
-                self._sweep()
-                self._display.say("  (it had to wait: a round of the sweep)")
-            time.sleep(_LOOK_EVERY_SECONDS)
-        return True
+    def _sweep_once(self) -> None:
+        self._sweep()
+        self._display.say("  (it had to wait: a round of the sweep)")
+
+
+def wait(
+    is_so: Callable[[], bool],
+    sweep: Callable[[], None],
+    *,
+    sweep_every_seconds: float = 10,
+    give_up_after_seconds: float = 40,
+) -> bool:
+    """Wait until it is so, and say whether it came to be; on the way sweep now and then.
+
+    The sweep sleeps in the demo, so that what is shown came by its webhook. One whose call had to
+    wait is left to it, as the schedule would bring it within a minute.
+    """
+    began = time.monotonic()
+    rounds = 0
+    while not is_so():
+        waited = time.monotonic() - began
+        if waited > give_up_after_seconds:
+            return False
+        if waited > (rounds + 1) * sweep_every_seconds:
+            rounds += 1
+            sweep()
+        time.sleep(_LOOK_EVERY_SECONDS)
+    return True
 
 
 _COUNTS: Final = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
