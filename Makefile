@@ -95,7 +95,7 @@ check: lint types template ## Everything that CI checks besides the tests
 
 .PHONY: test
 test: install ## Run all tests, in two processes; PYTEST_ARGS is passed on
-	@$(PYTHON) -m pytest --numprocesses 2 --dist loadgroup $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest --numprocesses 2 --no-loadscope-reorder $(PYTEST_ARGS)
 
 # `make test` draws a thousand requests.
 .PHONY: fuzz

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from ops.demo.load import APPLICATION_SQL, load
 from ops.local_stack.interruptions import interruptible
@@ -17,18 +19,28 @@ SOURCE_VIEWS = project_root() / "functions" / "migrate" / "source"
 _numbers = itertools.count(1)
 
 
-# First, so that xdist still sees the groups: it reads them in the same hook.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together, in one process, the tests that share a deployed stack, and begin with them.
+WORKFLOW = Path(__file__).with_name("workflow")
 
-    They mostly wait: for state machines, limits, proofs. Meanwhile the other process does the rest.
+
+class _OneStackBesideTheRest(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Give a process whole files, and all that share the deployed stack as if they were one.
+
+    xdist's own groups are marks that it writes into a test's id, which pytest 9.2 does not show.
     """
-    folder = Path(__file__).with_name("workflow")
-    for item in items:
-        if item.path.is_relative_to(folder):
-            item.add_marker(pytest.mark.xdist_group("one deployed stack"))
-    items.sort(key=lambda item: not item.path.is_relative_to(folder))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return WORKFLOW.name if WORKFLOW.name in Path(file).parts else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Distribute tests over the processes of `make test`."""
+    return _OneStackBesideTheRest(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the deployed stack's: they mostly wait, and the other process does the rest."""
+    items.sort(key=lambda item: not item.path.is_relative_to(WORKFLOW))
 
 
 @pytest.fixture(scope="session", autouse=True)
