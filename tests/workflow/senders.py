@@ -20,7 +20,7 @@ from billing_sync.domain.signatures import (
 from billing_sync.domain.triggers import ENTITY_OF_TRIGGER, Trigger
 from ops.local_stack.ministack import REGION, ROOT_ACCESS_KEY, ROOT_SECRET_KEY, local_address
 from ops.local_stack.processes import project_root
-from tests.workflow.stage import Stage, wait_for
+from tests.workflow.stage import Stage
 
 EVENTS = project_root() / "events" / "webhook"
 
@@ -152,10 +152,12 @@ class Senders:
         return record is not None and record["state"] == "synced"
 
     def synced(self, trigger: Trigger, record_id: str, *, seconds: float = 60) -> dict[str, Any]:
-        """Wait until the record is in step, and give it."""
-        wait_for(
-            lambda: self.is_synced(trigger, record_id), f"{trigger} {record_id}", seconds=seconds
-        )
+        """Wait until the record is in step, and give it; else show how far it came."""
+        give_up_at = time.monotonic() + seconds
+        while not self.is_synced(trigger, record_id):
+            if time.monotonic() > give_up_at:
+                raise AssertionError(f"{trigger} {record_id}: {self.record(trigger, record_id)}")
+            time.sleep(0.1)
         record = self.record(trigger, record_id)
         assert record is not None
         return record
