@@ -350,6 +350,9 @@ def test_ten_thousand_deferred_triggers_are_due_before_history_in_the_order_they
            FROM generate_series(1, 1000) n"""
     )
 
+    # As the server does by itself, within a minute of so many rows.
+    w.sql("ANALYZE billing_sync.records")
+
     mixed = w.worker.records.due(20_000)
     live = w.worker.records.due(20_000, live_only=True)
 
@@ -357,6 +360,30 @@ def test_ten_thousand_deferred_triggers_are_due_before_history_in_the_order_they
     assert live == in_turn
     assert mixed[:10_000] == in_turn
     assert len(mixed) == 11_000
+
+
+def test_a_parents_turn_is_that_of_the_first_trigger_that_waits_for_it(w: World) -> None:
+    """A payment came first and its customer last; for another's plan nobody but it was told of."""
+    w.sql(
+        """INSERT INTO billing_sync.records
+               (organisation_id, entity_type, entity_id, state, code, next_attempt_at, live_since,
+                blocked_on_type, blocked_on_id)
+           SELECT '60098765432', kind, id, state, 'paused',
+                  CASE state WHEN 'retrying' THEN clock_timestamp() - interval '1 s' END,
+                  clock_timestamp() - make_interval(secs => ago), parent, parent_id
+           FROM (VALUES ('payment', 'first', 'blocked', 500, 'invoice', 'of the first'),
+                        ('customer', 'second', 'retrying', 400, NULL, NULL),
+                        ('subscription', 'third', 'blocked', 300, 'plan', 'of the third'),
+                        ('customer', 'fourth', 'retrying', 200, NULL, NULL),
+                        ('invoice', 'of the first', 'blocked', 150, 'customer', 'last'),
+                        ('customer', 'last', 'retrying', 100, NULL, NULL),
+                        ('plan', 'of the third', 'retrying', NULL, NULL, NULL)
+                ) AS told (kind, id, state, ago, parent, parent_id)"""
+    )
+
+    due = w.worker.records.due(10, live_only=True)
+
+    assert [record.entity_id for record in due] == ["last", "second", "of the third", "fourth"]
 
 
 # ---------------------------------------------------------------------------------------- payments
