@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from billing_sync.domain.errors import RecordsNotInStep
-from billing_sync.domain.states import EntityType
+from billing_sync.domain.states import EntityType, State
 from billing_sync.domain.steps import Next, OperateEvent, StepEvent
+from billing_sync.domain.triggers import Trigger, WakeUp
 from billing_sync.ports import RecordKey
 from billing_sync.services.backfill.loop import SPARE_SECONDS
 from ops.local_stack.postgres import Database
@@ -326,3 +327,27 @@ def test_a_paused_backfill_waits_long_while_the_sweep_records_and_goes_on_after_
     operate(w, "resume")
     drive(w, run.run_id, "sync_batch", "customers")
     assert len(w.zoho.control.customers()) == 13
+
+
+def test_a_trigger_that_is_told_again_while_it_works_needs_no_sweep(
+    w: World, one: OneCustomer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = RecordKey(EntityType.CUSTOMER, one.customer_id)
+    wake_up = WakeUp(trigger=Trigger.CUSTOMER_REGISTERED, id=one.customer_id)
+    other = w.container()
+    create = w.worker.api.create_customer
+
+    def told_meanwhile(*args: Any, **kwargs: Any) -> Any:
+        monkeypatch.setattr(w.worker.api, "create_customer", create)
+        other.wake_up(wake_up)
+        return create(*args, **kwargs)
+
+    monkeypatch.setattr(w.worker.api, "create_customer", told_meanwhile)
+
+    outcome = w.worker.wake_up(wake_up)
+
+    assert outcome is not None
+    assert outcome.state is State.SYNCED
+    assert row(w.database, record).state == "synced"
+    assert calls(w.zoho).count("create_customer") == 1
+    assert "update_customer" not in calls(w.zoho)

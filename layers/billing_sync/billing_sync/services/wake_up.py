@@ -1,6 +1,7 @@
 """Work off one wake-up of a trigger: what it says is where to look, and the database what is so."""
 
 from datetime import datetime
+from typing import Final
 
 from billing_sync.domain.errors import Misconfigured
 from billing_sync.domain.source import SourceRow
@@ -9,6 +10,9 @@ from billing_sync.domain.triggers import ENTITY_OF_TRIGGER, WakeUp
 from billing_sync.ports import Organisations, Priority, RecordKey, Source, SyncRecords
 from billing_sync.services.attempt import Outcome
 from billing_sync.services.sync_record import SyncRecord
+
+AT_MOST: Final = 3
+"""How often one message brings its record in step; whatever comes after that is the sweep's."""
 
 
 class WorkOffWakeUp:
@@ -45,12 +49,23 @@ class WorkOffWakeUp:
         if not is_live or standing.is_paused:
             return None
         try:
-            outcome = self._sync_record(record, priority=Priority.TRIGGER)
+            outcome = self._bring(record)
         except Misconfigured as failure:
             # The record says so itself, and is tried again when a person has mended it.
             return Outcome(record, State.FAILED, code=failure.code)
         if outcome.state is State.SYNCED:
             signal_later_payments(record, self._records, self._source)
+        return outcome
+
+    def _bring(self, record: RecordKey) -> Outcome:
+        """Bring it in step; again, where it was told of once more meanwhile.
+
+        The sweep would, too, within a minute: a repeated webhook must not cost that.
+        """
+        for _ in range(AT_MOST):
+            outcome = self._sync_record(record, priority=Priority.TRIGGER)
+            if outcome.state is not State.PENDING or outcome.not_claimed is not None:
+                break
         return outcome
 
     def _is_history(self, record: RecordKey, live_from: datetime) -> bool:
