@@ -333,6 +333,7 @@ def test_a_trigger_that_is_told_again_while_it_works_needs_no_sweep(
     w: World, one: OneCustomer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = RecordKey(EntityType.CUSTOMER, one.customer_id)
+    w.change("customers", one.customer_id, phone="+27215550042")
     wake_up = WakeUp(trigger=Trigger.CUSTOMER_REGISTERED, id=one.customer_id)
     other = w.container()
     create = w.worker.api.create_customer
