@@ -108,6 +108,11 @@ campaign: $(DEV) ## Play random rounds of faults and kills: CAMPAIGN_MINUTES=10 
 	@$(PYTHON) -m tests.campaign --minutes $(or $(CAMPAIGN_MINUTES),10) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(ROUND),--round $(ROUND))
 
+# Some minutes; `make test` lets two hundred come (tests/faults/test_flood.py).
+.PHONY: flood
+flood: $(DEV) ## Let messages come while Zoho's day is used up, for days: MESSAGES=10000
+	@$(PYTHON) -m tests.campaign.flood --messages $(or $(MESSAGES),10000)
+
 .PHONY: demo
 demo: install ## Show the backfill from end to end, over two renewals, and four triggers
 	@$(PYTHON) -m ops.demo

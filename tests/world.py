@@ -69,8 +69,8 @@ class World:
         self.worker = self.container()
         self.learn()
 
-    def container(self, **environment: str) -> Container:
-        container = Container({**self.environment, **environment})
+    def container(self, *, real_time: bool = False, **environment: str) -> Container:
+        container = Container({**self.environment, **environment}, real_time=real_time)
         credential = Credential()
         container.engine = make_engine(self.database.url(FUNCTIONS_ROLE), connections=5)
         container.credentials = ZohoCredentials(
