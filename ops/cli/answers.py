@@ -178,6 +178,7 @@ class PlanSummary(BaseModel):
     days: float | None = None
     finish_at: datetime | None = None
     could_be_mailed: int | None = None
+    could_be_reminded: int | None = None
 
 
 class Verdict(Answer):

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from billing_sync.domain.advice import advice, wait_in_words
 from billing_sync.domain.states import STATES, Colour, State
-from billing_sync.domain.steps import Finding, Mode, OrganisationView, Severity
+from billing_sync.domain.steps import Finding, Mode, OrganisationView, Phase, Severity
 from ops.cli.answers import (
     PlanSummary,
     QuotaStatus,
@@ -344,7 +344,9 @@ def plan(run: RunStatus, summary: PlanSummary) -> RenderableType:
     for action in order:
         table.add_column(Text(action, _ACTION_STYLES.get(action, "")), justify="right")
     table.add_column("all", justify="right")
-    for phase, numbers in run.plan.items():
+    phases = [phase.value for phase in Phase]
+    for phase in sorted(run.plan, key=phases.index):
+        numbers = run.plan[phase]
         row = [
             Text(str(numbers.get(action, 0) or ""), _ACTION_STYLES.get(action, ""))
             for action in order
@@ -366,6 +368,9 @@ def plan(run: RunStatus, summary: PlanSummary) -> RenderableType:
         rows.append(("Done by", f"{clock(summary.finish_at)} if started now"))
     if summary.could_be_mailed is not None:
         rows.append(("Mail", f"Zoho could mail {plural(summary.could_be_mailed, 'customer')}"))
+    if summary.could_be_reminded:
+        late = plural(summary.could_be_reminded, "customer")
+        rows.append(("Reminders", f"{late} past due, whom Zoho reminds where its reminders are on"))
     head = table if run.total else Text("No record is selected.", "yellow")
     return _apart([head, *([facts(rows)] if rows else [])])
 

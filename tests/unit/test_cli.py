@@ -179,6 +179,7 @@ def test_plan_starts_an_execution_in_plan_mode_and_shows_its_summary(
             "calls": 26,
             "minutes": "1.5",
             "could_be_mailed": 12,
+            "could_be_reminded": 1,
             "customers_in_zoho": 13,
             "in_zoho": {"customer": 13, "subscription": 15, "invoice": 1},
         },
@@ -194,6 +195,7 @@ def test_plan_starts_an_execution_in_plan_mode_and_shows_its_summary(
     assert "11" in result.stdout
     assert "1 min 30 s" in result.stdout
     assert "Zoho could mail 12 customers" in result.stdout
+    assert "1 customer past due, whom Zoho reminds" in result.stdout
     assert "13 customers, 15 subscriptions, 1 invoice" in result.stdout
     assert f"s3://runs/runs/{name}/plan.jsonl" in result.stdout
 
