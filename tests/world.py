@@ -69,8 +69,14 @@ class World:
         self.worker = self.container()
         self.learn()
 
-    def container(self, *, real_time: bool = False, **environment: str) -> Container:
-        container = Container({**self.environment, **environment}, real_time=real_time)
+    def container(self, **environment: str) -> Container:
+        return self._connect(Container({**self.environment, **environment}))
+
+    def handler(self) -> Container:
+        """Give a further worker as a trigger's handler is one: its reads go first, too."""
+        return self._connect(Container(self.environment, real_time=True))
+
+    def _connect(self, container: Container) -> Container:
         credential = Credential()
         container.engine = make_engine(self.database.url(FUNCTIONS_ROLE), connections=5)
         container.credentials = ZohoCredentials(

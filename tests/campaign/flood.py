@@ -203,7 +203,7 @@ class _Flood:
         self._before = history - history // 10
         self._tell = tell
         self._figures = Figures(messages, records=4 * count, history=self._before)
-        self._workers = [world.container(real_time=True) for _ in range(WORKERS)]
+        self._workers = [world.handler() for _ in range(WORKERS)]
         self._scale = world.worker.timing.scale
 
     def play(self) -> Figures:
