@@ -305,34 +305,49 @@ NOT_AT_REST: Final = sql_list(
     [state for state, rule in STATES.items() if not rule.claimed_on_signal]
 )
 
-# By the index of what is live and not at rest: among a hundred thousand records mostly none. A
-# parent for which one of them waits is as urgent, whatever is told of the parent itself.
-LIVE: Final = f"""
-    WITH RECURSIVE live (entity_type, entity_id, since) AS (
-        (SELECT entity_type, entity_id, live_since FROM billing_sync.records
-         WHERE organisation_id = :organisation_id AND live_since IS NOT NULL
-           AND state IN ({NOT_AT_REST})
-         UNION
-         SELECT entity_type, entity_id, live_since FROM billing_sync.records
-         WHERE organisation_id = :organisation_id AND live_since IS NOT NULL
-           AND signals > signals_claimed)
+TOLD_COLUMNS: Final = f"""
+    r.entity_type, r.entity_id, r.live_since, r.state, r.blocked_on_type, r.blocked_on_id,
+    {CLAIMABLE} AS is_claimable
+"""
+
+# By the indexes of what is live and not at rest: among a hundred thousand records mostly none. A
+# parent for which one of them waits is as urgent, whatever is told of the parent itself, and its
+# turn is that of the first who waits: a payment whose customer was told of last would else come
+# last, too. What was found is put together by grouping, never by a join: after a flood the server
+# may still plan for the few records of before, and would go through all of them for each.
+DUE_LIVE: Final = text(f"""
+    WITH RECURSIVE told AS MATERIALIZED (
+        SELECT {TOLD_COLUMNS} FROM billing_sync.records r
+        WHERE r.organisation_id = :organisation_id AND r.live_since IS NOT NULL
+          AND r.state IN ({NOT_AT_REST})
+        UNION ALL
+        SELECT {TOLD_COLUMNS} FROM billing_sync.records r
+        WHERE r.organisation_id = :organisation_id AND r.live_since IS NOT NULL
+          AND r.signals > r.signals_claimed AND r.state NOT IN ({NOT_AT_REST})
+    ), parents (entity_type, entity_id, since) AS (
+        SELECT blocked_on_type, blocked_on_id, min(live_since) FROM told
+        WHERE state = 'blocked' GROUP BY 1, 2
         UNION
-        SELECT r.blocked_on_type, r.blocked_on_id, live.since FROM live
+        SELECT r.blocked_on_type, r.blocked_on_id, parents.since FROM parents
         JOIN billing_sync.records r USING (entity_type, entity_id)
         WHERE r.organisation_id = :organisation_id AND r.state = 'blocked'
     ), turns AS (
-        SELECT entity_type, entity_id, min(since) AS since FROM live GROUP BY 1, 2
+        SELECT entity_type, entity_id, min(since) AS since, bool_or(is_claimable) AS is_claimable
+        FROM (SELECT entity_type, entity_id, live_since AS since, is_claimable FROM told
+              UNION ALL
+              SELECT entity_type, entity_id, since, NULL FROM parents) AS named
+        GROUP BY 1, 2
+    ), claimable AS (
+        -- Of a parent that is not live itself nothing was read yet.
+        SELECT entity_type, entity_id, since FROM turns
+        WHERE coalesce(is_claimable, (
+            SELECT {CLAIMABLE} FROM billing_sync.records r
+            WHERE r.organisation_id = :organisation_id AND r.entity_type = turns.entity_type
+              AND r.entity_id = turns.entity_id))
     )
-"""
-
-# A parent's turn is that of the first who waits for it: a payment whose customer was told of last
-# would else come last, too.
-DUE_LIVE: Final = text(f"""
-    {LIVE}
-    SELECT r.entity_type, r.entity_id FROM turns
-    JOIN billing_sync.records r USING (entity_type, entity_id)
-    WHERE r.organisation_id = :organisation_id AND {CLAIMABLE} AND {NOT_LEFT_OUT}
-    ORDER BY turns.since, r.entity_id LIMIT :limit
+    SELECT r.entity_type, r.entity_id FROM claimable r
+    WHERE {NOT_LEFT_OUT}
+    ORDER BY r.since, r.entity_id LIMIT :limit
 """)
 
 DUE: Final = text(f"""
