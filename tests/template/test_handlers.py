@@ -353,7 +353,7 @@ def test_a_handler_is_thin_says_its_trigger_and_builds_nothing_at_import(name: s
     assert {part for part in imported if part.startswith("billing_sync")} <= {
         "billing_sync",
         "billing_sync.domain.steps",
-        "billing_sync.domain.triggers",
+        "billing_sync.messages",
         "billing_sync.domain.web",
         "billing_sync.domain.widget",
         "billing_sync.observability",

@@ -24,6 +24,7 @@ OURS = {
     "config": {"domain", "environment"},
     "environment": {"domain"},
     "observability": set(),
+    "messages": {"domain", "observability"},
     "bootstrap": {"domain", "ports", "services", "adapters", "config", "environment"},
 }
 THEIRS = {
@@ -35,6 +36,7 @@ THEIRS = {
     "config": {"pydantic"},
     "environment": {"pydantic"},
     "observability": {"aws_lambda_powertools"},
+    "messages": {"aws_lambda_powertools"},
     "bootstrap": {"sqlalchemy"},
 }  # fmt: skip
 
@@ -148,7 +150,7 @@ def test_a_handler_translates_and_decides_nothing(path: Path) -> None:
 
     assert not top_level(path) & OF_THE_WORLD
     parts = {part for module in imported if (part := part_imported(module))}
-    assert parts <= {"bootstrap", "domain", "observability"}
+    assert parts <= {"bootstrap", "domain", "messages", "observability"}
     # No branch and no loop (so no retry either): event in, one call, result or refusal out.
     deciding = (ast.If, ast.IfExp, ast.For, ast.While, ast.Match)
     assert [node for node in ast.walk(tree) if isinstance(node, deciding)] == []
